@@ -1,21 +1,37 @@
 """Where every node of a graph runs, and if not on the fabric, why and what would help."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .ir import Graph, Node
+from ..hw.config import FabricConfig
+from ..hw.isa import Operation
+from .ir import Graph, Node, Reshape
+from .lower import Layer, Unsupported, lower
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """One node's place. `engine` is "mac" (the systolic array), "vector" (add, max pooling), "cpu" (the golden model)
-    or "none" (costs nothing: a reshape). `reason` says why it is not on the fabric and `advice` what would help."""
+    or "none" (costs nothing: a reshape). `reason` says why it is not on the fabric and `advice` what would help; `layer` is
+    what the fabric runs."""
 
     node: Node
     engine: str
     reason: str = ""
     advice: str = ""
+    layer: Layer | None = field(default=None, repr=False)
 
 
-def place(graph: Graph, config: object) -> tuple[Placement, ...]:
+def place(graph: Graph, config: FabricConfig) -> tuple[Placement, ...]:
     """One placement a node, in the graph's order."""
-    return tuple(Placement(node=node, engine="cpu", reason="TODO") for node in graph.nodes)
+    return tuple(_place(node, graph, config) for node in graph.nodes)
+
+
+def _place(node: Node, graph: Graph, config: FabricConfig) -> Placement:
+    if isinstance(node, Reshape):
+        return Placement(node=node, engine="none")
+    try:
+        layer = lower(node, graph, config)
+    except Unsupported as unsupported:
+        return Placement(node=node, engine="cpu", reason=unsupported.reason, advice=unsupported.advice)
+    engine = "mac" if layer.operation is Operation.MAC else "vector"
+    return Placement(node=node, engine=engine, layer=layer)

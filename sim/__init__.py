@@ -1,1 +1,1 @@
-"""TODO."""
+"""Simulation: golden models in NumPy, and the gateware itself, cycle by cycle, through CXXRTL."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The systolic MAC array: cells by precision, their weight banks, the array."""

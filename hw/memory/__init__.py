@@ -1,1 +1,1 @@
-"""TODO."""
+"""What feeds the engines: activation memory, weight-buffer controller, window walker."""

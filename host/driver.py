@@ -1,0 +1,120 @@
+"""The driver: runs a schedule over a transport, segment by segment, and the CPU's nodes in between."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from amaranth.lib import data
+
+from ..hw.config import FabricConfig
+from ..hw.isa import RECORD_WORDS, Answer, Record
+from ..sim.errors import DeviceError
+from . import reference
+from .device import Counters, LayerCounters
+from .emit import PACKET_WORDS, Program, activations_packet, emit
+from .ir import Graph
+from .placement import Placement
+from .schedule import Segment, schedule
+from .transport import Transport, Words
+
+Array = npt.NDArray[Any]
+
+_COUNTERS = tuple(name for name, _ in data.Layout.cast(Record))
+"""Names of a record's words, in their order."""
+
+
+class FabricDevice:
+    """A fabric at the end of a transport that holds one graph: a `Device`."""
+
+    batch = 1
+
+    def __init__(self, graph: Graph, config: FabricConfig, transport: Transport):
+        self._graph = graph
+        self._schedule = schedule(graph, config)
+        self._commands = emit(self._schedule)
+        self._transport = transport
+        self._samples = self._cycles = self._cycles_io = self._words_in = self._words_out = 0
+        self._layers: dict[str, npt.NDArray[np.int64]] = defaultdict(lambda: np.zeros(RECORD_WORDS, np.int64))
+        transport.write(self._commands.setup)
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Where each node runs, in the graph's order."""
+        return self._schedule.placements
+
+    def infer(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Runs one sample."""
+        values = dict(inputs)
+        for index, step in enumerate(self._schedule.steps):
+            if isinstance(step, Segment):
+                self._run_segment(index, step, values)
+            else:
+                values[step.output] = reference.evaluate(step, [values[name] for name in step.inputs], self._graph)
+        self._samples += 1
+        return {name: values[name] for name in self._graph.outputs}
+
+    def counters(self) -> Counters:
+        """What was counted since the device was opened."""
+        return Counters(
+            samples=self._samples,
+            cycles=self._cycles,
+            cycles_io=self._cycles_io,
+            bytes_in=4 * self._words_in,
+            bytes_out=4 * self._words_out,
+            layers={
+                name: LayerCounters(**dict(zip(_COUNTERS, (int(value) for value in counts), strict=True)))
+                for name, counts in self._layers.items()
+            },
+        )
+
+    def close(self) -> None:
+        """Lets the transport go."""
+        self._transport.close()
+
+    def _run_segment(self, index: int, segment: Segment, values: dict[str, Array]) -> None:
+        """Sends a segment's inputs, runs its programs, and takes its results."""
+        for name in segment.inputs:
+            words = activations_packet(segment.memory.addresses[name], values[name])
+            self._send(words)
+            self._cycles_io += len(words)
+        for program in self._commands.programs[index]:
+            self._send(program.before)
+            self._send(program.start)
+            self._send(program.after)
+            answer = self._transport.read(program.answer_words)
+            self._words_out += len(answer)
+            self._take(program, answer, values)
+
+    def _send(self, words: Words) -> None:
+        self._transport.write(words)
+        self._words_in += len(words)
+
+    def _take(self, program: Program, answer: Words, values: dict[str, Array]) -> None:
+        """Reads RESULT packets and the DONE packet of a program."""
+        position = 0
+
+        def take(expected: Answer, count: int) -> tuple[int, Words]:
+            nonlocal position
+            header, address = (int(word) for word in answer[position : position + PACKET_WORDS])
+            if header != (count | expected.value << 24):
+                raise DeviceError(
+                    f"the device answered {header:#010x} where a {expected.name} of {count} words was due: it is out of step; "
+                    "reopen it"
+                )
+            payload = answer[position + PACKET_WORDS : position + PACKET_WORDS + count]
+            position += PACKET_WORDS + count
+            return address, payload
+
+        for result in program.results:
+            _, payload = take(Answer.RESULT, result.words)
+            tensor = self._graph.tensors[result.tensor]
+            values[result.tensor] = payload.view(np.int8)[: tensor.size].reshape(tensor.shape).copy()
+            self._cycles_io += PACKET_WORDS + result.words
+        total, payload = take(Answer.DONE, RECORD_WORDS * len(program.records))
+        records = payload.reshape(-1, RECORD_WORDS).astype(np.int64)
+        self._cycles += total if program.results else int(records[:, 0].sum())
+        for name, record in zip(program.records, records, strict=True):
+            if name:
+                self._layers[name] += record

@@ -1,0 +1,309 @@
+"""From a schedule to the words on the transport: packed weights, channel parameters, descriptors, packets."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..hw.config import FabricConfig
+from ..hw.isa import CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Descriptor, Operation
+from ..sim.errors import CapacityError
+from .ir import Graph, Int8Array
+from .lower import Channels
+from .schedule import Job, Schedule, Segment
+from .transport import Words
+
+PACKET_WORDS = 2
+"""Words of a packet before its payload: header and address."""
+
+_PAYLOAD_LIMIT = (1 << 24) - 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """A tensor that a program sends back."""
+
+    tensor: str
+    words: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Program:
+    """What one START runs.
+
+    before      packets to send each time before START: what had no room to stay, and the ring's first weights
+    start       the START packet
+    after       packets to send while it runs: the weights that stream
+    results     what comes back, in order
+    records     the node of each descriptor, "" for a result on its way out
+    """
+
+    before: Words
+    start: Words
+    after: Words
+    results: tuple[Result, ...]
+    records: tuple[str, ...]
+
+    @property
+    def answer_words(self) -> int:
+        """Words that come back: RESULT packets, then DONE."""
+        results = sum(PACKET_WORDS + result.words for result in self.results)
+        return results + PACKET_WORDS + RECORD_WORDS * len(self.records)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Commands:
+    """A schedule's words: `setup` once, then each segment's programs for every inference."""
+
+    setup: Words
+    programs: dict[int, tuple[Program, ...]]  # by the segment's index in Schedule.steps
+
+
+def emit(plan: Schedule) -> Commands:
+    """The words of a schedule. Raises CapacityError where one descriptor alone is too much for the fabric's memories."""
+    return _Emitter(plan).run()
+
+
+def packet(command: Command, address: int, payload: Sequence[int] | Words = ()) -> Words:
+    """One packet, or several where the payload is longer than a packet may be (addresses then count words)."""
+    words = np.asarray(payload, dtype=np.uint32)
+    if len(words) > _PAYLOAD_LIMIT:
+        raise ValueError(f"a packet carries at most {_PAYLOAD_LIMIT} words, not {len(words)}")
+    return np.concatenate([np.array([len(words) | command.value << 24, address], np.uint32), words])
+
+
+def activations_packet(address: int, values: Int8Array) -> Words:
+    """LOAD_ACTIVATIONS of a tensor's bytes."""
+    return packet(Command.LOAD_ACTIVATIONS, address, as_words(values))
+
+
+def as_words(values: Int8Array) -> Words:
+    """Bytes as stream words, the last one filled with zeros."""
+    flat = np.ascontiguousarray(values, dtype=np.int8).reshape(-1)
+    return np.pad(flat, (0, -flat.size % 4)).view("<u4").astype(np.uint32)
+
+
+def descriptor_words(**values: object) -> Words:
+    """A descriptor as program words."""
+    number = Descriptor.const(values).as_value().value
+    return np.array([number >> 32 * word & 0xFFFFFFFF for word in range(DESCRIPTOR_WORDS)], np.uint32)
+
+
+class _Emitter:
+    """Walks a schedule once, handing out addresses in the weight buffer, channel parameters and program memory."""
+
+    def __init__(self, plan: Schedule):
+        self._plan = plan
+        self._config: FabricConfig = plan.config
+        self._weights: list[Words] = []
+        self._next_word = 0
+        self._identity: int | None = None
+
+    def run(self) -> Commands:
+        config = self._config
+        segments = {index: step for index, step in enumerate(self._plan.steps) if isinstance(step, Segment)}
+        programs = {index: list(self._cut(segment)) for index, segment in segments.items()}
+        drafts = [draft for cut in programs.values() for draft in cut]
+        resident = (
+            sum(draft.words for draft in drafts) <= config.program_words
+            and sum(draft.entries for draft in drafts) <= config.tile_depth
+        )
+        setup = [packet(Command.SET_RING, self._plan.ring_base, [self._plan.ring_size])]
+        finished: dict[int, tuple[Program, ...]] = {}
+        word = entry = 0
+        for index, cut in programs.items():
+            ready = []
+            for draft in cut:
+                loads, start, stream = self._program(draft, segments[index], word, entry)
+                if resident:
+                    setup.extend(loads)
+                    word, entry = word + draft.words, entry + draft.entries
+                    loads = []
+                else:
+                    loads = [packet(Command.WAIT, 0), *loads]
+                ring_words = self._plan.ring_size * config.macs_per_cycle // 4
+                ahead, rest = stream[:ring_words], stream[ring_words:]
+                ready.append(
+                    Program(
+                        before=_join([*loads, *_stream_packets(ahead)]),
+                        start=start,
+                        after=_join(_stream_packets(rest)),
+                        results=draft.results,
+                        records=draft.records,
+                    )
+                )
+            finished[index] = tuple(ready)
+        return Commands(setup=_join([*self._weights, *setup]), programs=finished)
+
+    def _cut(self, segment: Segment) -> Iterator["_Draft"]:
+        """Cuts a segment's jobs into programs that the fabric's memories hold. The last one sends the results."""
+        config = self._config
+        graph = self._plan.graph
+        limit = min(config.program_words // DESCRIPTOR_WORDS - 1, config.record_depth)
+        stores = tuple(Result(tensor=name, words=-(-graph.tensors[name].size // 4)) for name in segment.outputs)
+        if len(stores) > limit:
+            raise CapacityError(
+                f"a run of nodes has {len(stores)} results, and the program memory of {config.name} holds {limit} descriptors; "
+                "take a fabric with more program_words and record_depth"
+            )
+        jobs: list[Job] = []
+        entries = 0
+        for job in segment.jobs:
+            if jobs and (len(jobs) + 1 > limit or entries + job.entries > config.tile_depth):
+                yield _Draft(jobs=tuple(jobs), entries=entries, results=())
+                jobs, entries = [], 0
+            jobs.append(job)
+            entries += job.entries
+        if len(jobs) + len(stores) > limit:
+            yield _Draft(jobs=tuple(jobs), entries=entries, results=())
+            jobs, entries = [], 0
+        yield _Draft(jobs=tuple(jobs), entries=entries, results=stores)
+
+    def _program(
+        self, draft: "_Draft", segment: Segment, word: int, entry: int
+    ) -> tuple[list[Words], Words, Words]:
+        """Load packets, START packet, and streamed weight words of one program at program word `word`, tile entry `entry`."""
+        graph = self._plan.graph
+        first = entry
+        descriptors, channels, stream = [], [], []
+        for job in draft.jobs:
+            base = 0
+            if job.layer.weights is not None:
+                if job.streamed:
+                    stream.append(as_words(job.weights))
+                else:
+                    base = self._keep(job)
+            descriptors.append(_descriptor(job, segment, graph, weight_base=base, tile_base=entry))
+            channels.append(_channel_words(job.channels))
+            entry += job.entries
+        for tag, result in enumerate(draft.results):
+            descriptors.append(
+                descriptor_words(
+                    operation=Operation.STORE,
+                    row_address=segment.memory.addresses[result.tensor],
+                    length=result.words,
+                    tag=tag,
+                )
+            )
+        descriptors.append(descriptor_words(operation=Operation.END))
+        loads = [packet(Command.LOAD_PROGRAM, word, _join(descriptors))]
+        if channels:
+            loads.append(packet(Command.LOAD_CHANNELS, first, _join(channels)))
+        return loads, packet(Command.START, word), _join(stream)
+
+    def _keep(self, job: Job) -> int:
+        """Places a job's words in the weight buffer for good; the identity word of pooling is kept once."""
+        if job.layer.repeat and self._identity is not None:
+            return self._identity
+        base = self._next_word
+        words = job.weights
+        self._weights.append(packet(Command.LOAD_WEIGHTS, base, as_words(words)))
+        self._next_word += len(words)
+        if job.layer.repeat:
+            self._identity = base
+        return base
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Draft:
+    """A program before it has addresses."""
+
+    jobs: tuple[Job, ...]
+    entries: int
+    results: tuple[Result, ...]
+
+    @property
+    def words(self) -> int:
+        """Words of program memory."""
+        return DESCRIPTOR_WORDS * (len(self.jobs) + len(self.results) + 1)
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """The node of each descriptor."""
+        return tuple(job.layer.node.name for job in self.jobs) + ("",) * len(self.results)
+
+
+def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, tile_base: int) -> Words:
+    """The descriptor of a job: the layer's loops, narrowed to the job's tiles, results and steps."""
+    layer, piece = job.layer, job.piece
+    addresses = segment.memory.addresses
+    cols = job.layer.channels.bias.size if layer.repeat else layer.channels.bias.size // layer.tiles
+    row = layer.row_start + job.row * layer.output_row_step + piece.kernel_row * layer.kernel_row_step
+    column = (
+        layer.column_start
+        + job.column * layer.output_column_stride
+        + piece.kernel_column * layer.kernel_column_stride
+        + piece.chunk * cols
+        + (job.first_tile * cols if layer.diagonal else 0)
+    )
+    source = addresses[layer.inputs[0]]
+    kernel_row_stride = layer.kernel_row_step * layer.row_pitch
+    operands: dict[str, int] = {}
+    if layer.add is not None:
+        kernel_row_stride = addresses[layer.inputs[1]] - source
+        operands = {
+            "left_multiplier": layer.add.multipliers[0],
+            "right_multiplier": layer.add.multipliers[1],
+            "left_zero_point": layer.add.zero_points[0],
+            "right_zero_point": layer.add.zero_points[1],
+            "left_shift": -layer.add.shifts[0],
+            "right_shift": -layer.add.shifts[1],
+        }
+    channels = layer.output_channels
+    last_tile = job.first_tile + job.tiles == layer.tiles
+    write_row_stride = layer.output_columns * channels
+    return descriptor_words(
+        operation=layer.operation,
+        diagonal=layer.diagonal,
+        stream_weights=job.streamed,
+        repeat=layer.repeat,
+        partial_in=job.partial_in,
+        partial_out=job.partial_out,
+        average=layer.average,
+        pad_value=layer.pad_value,
+        row_address=source + row * layer.row_pitch,
+        column_start=column,
+        column_limit=layer.column_limit,
+        row_start=row,
+        row_limit=layer.row_limit,
+        output_row_step=layer.output_row_step,
+        kernel_row_step=layer.kernel_row_step,
+        kernel_rows=piece.kernel_rows,
+        kernel_columns=piece.kernel_columns,
+        chunks=piece.chunks,
+        output_columns=job.columns,
+        output_rows=job.rows,
+        tiles=job.tiles,
+        last_lanes=channels - (layer.tiles - 1) * cols if last_tile else cols,
+        output_row_stride=layer.output_row_step * layer.row_pitch,
+        kernel_row_stride=kernel_row_stride,
+        output_column_stride=layer.output_column_stride,
+        kernel_column_stride=layer.kernel_column_stride,
+        weight_base=weight_base,
+        tile_base=tile_base,
+        write_address=addresses[layer.output]
+        + job.row * write_row_stride
+        + job.column * channels
+        + job.first_tile * cols,
+        write_column_stride=channels,
+        write_row_stride=write_row_stride,
+        zero_point=layer.zero_point,
+        low=layer.low,
+        high=layer.high,
+        **operands,
+    )
+
+
+def _channel_words(channels: Channels) -> Words:
+    """Three words a channel: shift, bias, multiplier."""
+    table = np.stack([channels.shift, channels.bias, channels.multiplier], axis=1)
+    assert table.shape[1] == CHANNEL_WORDS
+    return np.ascontiguousarray(table, dtype=np.int32).reshape(-1).view(np.uint32)
+
+
+def _stream_packets(words: Words) -> list[Words]:
+    return [packet(Command.STREAM_WEIGHTS, 0, words)] if len(words) else []
+
+
+def _join(parts: Sequence[Words]) -> Words:
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint32)

@@ -1,0 +1,498 @@
+"""From a node to a layer of the fabric: loops, packed weights, channel parameters. No addresses yet.
+
+A layer is what the window walker walks: see `hw.isa.Descriptor`, whose field names this module uses. Whatever the fabric
+cannot do raises `Unsupported` with the reason and what would help, so that placement and compilation cannot disagree.
+
+How operations map:
+
+    conv_2d               a kernel row is one run of chunks (kernel columns x channels, contiguous); with dilation, one a column
+    fully_connected       a convolution of one row of M pixels, kernel 1x1
+    depthwise_conv_2d     diagonal: the tile's index moves the channel, a word's weights lie on its diagonal; with few channels
+                          or a depth multiplier, the dense kernel with zeros is fewer steps
+    average_pool_2d, mean diagonal with one identity word: the array sums, the requantizer divides
+    max_pool_2d, add      the vector unit
+"""
+
+from dataclasses import dataclass, replace
+from functools import singledispatch
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hw.config import FabricConfig
+from ..hw.isa import MAX_LEFT_SHIFT, Operation
+from .ir import (
+    Add,
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Graph,
+    Int8Array,
+    MaxPool2D,
+    Mean,
+    Node,
+    Pair,
+)
+
+_COUNT_LIMIT = 65535  # loop counts are 16 bits wide
+_ROW_LIMIT = 32767
+_MAX_RIGHT_SHIFT = 31
+
+
+class Unsupported(Exception):
+    """The fabric cannot run this node: `reason` says why and `advice` what would help."""
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(reason)
+        self.reason = reason
+        self.advice = advice
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Channels:
+    """Requantization parameters, one entry a channel: int32 arrays of one length."""
+
+    shift: npt.NDArray[np.int32]
+    bias: npt.NDArray[np.int32]
+    multiplier: npt.NDArray[np.int32]
+
+    def tiles(self, begin: int, end: int, cols: int) -> "Channels":
+        """The channels of the tiles from `begin` up to `end`."""
+        part = slice(begin * cols, end * cols)
+        return Channels(shift=self.shift[part], bias=self.bias[part], multiplier=self.multiplier[part])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """One node as the fabric runs it. Byte distances are relative to the tensors' first bytes.
+
+    `weights` is int8 (tiles, steps, rows, cols) in the order of the walk; with `repeat` one word (1, 1, rows, cols); None on
+    the vector unit. `channels` holds tiles * cols entries, with `repeat` cols.
+    """
+
+    node: Node
+    operation: Operation
+    inputs: tuple[str, ...]
+    output: str
+    output_channels: int
+    chunks: int
+    kernel_rows: int
+    kernel_columns: int = 1
+    output_rows: int = 1
+    output_columns: int = 1
+    tiles: int
+    diagonal: bool = False
+    repeat: bool = False
+    average: bool = False
+    pad_value: int = 0
+    column_start: int = 0
+    column_limit: int
+    row_start: int = 0
+    row_limit: int
+    row_pitch: int = 0
+    output_row_step: int = 1
+    kernel_row_step: int = 1
+    output_column_stride: int = 0
+    kernel_column_stride: int = 0
+    weights: Int8Array | None = None
+    channels: Channels
+    zero_point: int
+    low: int
+    high: int
+    add: Add | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of one result: weight words of a tile."""
+        return self.chunks * self.kernel_rows * self.kernel_columns
+
+    @property
+    def results(self) -> int:
+        """Results of one tile."""
+        return self.output_rows * self.output_columns
+
+    @property
+    def words(self) -> int:
+        """Words of the weight buffer."""
+        return 0 if self.weights is None else self.weights.shape[0] * self.weights.shape[1]
+
+
+def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
+    """The layer of a node. Raises Unsupported."""
+    layer = _lower(node, graph, config)
+    for what, count in (
+        ("kernel rows", layer.kernel_rows),
+        ("kernel columns", layer.kernel_columns),
+        ("input chunks", layer.chunks),
+        ("output rows", layer.output_rows),
+        ("output columns", layer.output_columns),
+        ("tiles of output channels", layer.tiles),
+    ):
+        if count > _COUNT_LIMIT:
+            raise Unsupported(f"it has {count} {what}, a descriptor counts to {_COUNT_LIMIT}", "split the layer")
+    if layer.row_limit > _ROW_LIMIT:
+        raise Unsupported(f"its input has {layer.row_limit} rows, a descriptor counts to {_ROW_LIMIT}", "split the input")
+    if max(layer.output_row_step, layer.kernel_row_step) > 255:
+        raise Unsupported("its stride or dilation is above 255", "subsample the input first")
+    need = sum(_storage(graph, name) for name in {*layer.inputs, layer.output})
+    if need > config.activation_bytes:
+        raise Unsupported(
+            f"its input and output need {need} bytes of activation memory, {config.name} has {config.activation_bytes}",
+            "take a fabric with more activation memory (activation_bytes), or a smaller input",
+        )
+    return layer
+
+
+def _storage(graph: Graph, name: str) -> int:
+    """Bytes of a tensor in activation memory: whole stream words."""
+    return -(-graph.tensors[name].size // 4) * 4
+
+
+@singledispatch
+def _lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
+    raise Unsupported(f"the fabric has no unit for {node.op}", "it costs little on the CPU, or rewrite it with convolutions")
+
+
+@_lower.register
+def _(node: Conv2D, graph: Graph, config: FabricConfig) -> Layer:
+    channels = graph.tensors[node.inputs[0]].shape[3]
+    return _convolution(node, _ungrouped(node.weights, channels), graph, config)
+
+
+@_lower.register
+def _(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer:
+    channels = graph.tensors[node.inputs[0]].shape[3]
+    kernel_h, kernel_w, outputs = node.weights.shape
+    dense_steps = kernel_h * (
+        -(-kernel_w * channels // config.rows)
+        if node.dilation[1] == 1 or kernel_w == 1
+        else kernel_w * -(-channels // config.rows)
+    )
+    if node.depth_multiplier != 1 or dense_steps < kernel_h * kernel_w:
+        dense = np.zeros((outputs, kernel_h, kernel_w, channels), np.int8)
+        index = np.arange(outputs)
+        dense[index, :, :, index // node.depth_multiplier] = node.weights.transpose(2, 0, 1)
+        return _convolution(node, dense, graph, config)
+
+    tiles = -(-outputs // config.cols)
+    padded = np.zeros((kernel_h * kernel_w, tiles * config.cols), np.int8)
+    padded[:, :outputs] = node.weights.reshape(-1, outputs)
+    diagonal = np.zeros((tiles, kernel_h * kernel_w, config.rows, config.cols), np.int8)
+    lanes = np.arange(config.cols)
+    diagonal[:, :, lanes, lanes] = padded.reshape(-1, tiles, config.cols).transpose(1, 0, 2)
+    _check_weights(node.weights)
+    sums = node.weights.astype(np.int64).sum(axis=(0, 1))
+    layer = _window(node, graph, config, kernel=(kernel_h, kernel_w), stride=node.stride, dilation=node.dilation)
+    return replace(
+        layer,
+        pad_value=node.input_zero_point,
+        weights=diagonal,
+        channels=_channels(node, sums, tiles * config.cols),
+        zero_point=node.requant.zero_point,
+        low=node.requant.low,
+        high=node.requant.high,
+    )
+
+
+@_lower.register
+def _(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
+    outputs, depth = node.weights.shape
+    pixels = graph.tensors[node.inputs[0]].size // depth
+    weights = node.weights.reshape(outputs, 1, 1, depth)
+    _check_weights(weights)
+    packed = _pack_dense(weights, config, merged=True)
+    return Layer(
+        node=node,
+        operation=Operation.MAC,
+        inputs=node.inputs,
+        output=node.output,
+        output_channels=outputs,
+        chunks=-(-depth // config.rows),
+        kernel_rows=1,
+        output_columns=pixels,
+        tiles=packed.shape[0],
+        pad_value=node.input_zero_point,
+        column_limit=pixels * depth,
+        row_limit=1,
+        row_pitch=pixels * depth,
+        output_column_stride=depth,
+        weights=packed,
+        channels=_channels(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
+        zero_point=node.requant.zero_point,
+        low=node.requant.low,
+        high=node.requant.high,
+    )
+
+
+@_lower.register
+def _(node: AveragePool2D, graph: Graph, config: FabricConfig) -> Layer:
+    layer = _pool(node, graph, config)
+    _, height, width, _ = graph.tensors[node.inputs[0]].shape
+    (top, _), (left, _) = node.padding
+    last_row = (layer.output_rows - 1) * node.stride[0] - top + node.kernel[0]
+    last_column = (layer.output_columns - 1) * node.stride[1] - left + node.kernel[1]
+    if top or left or last_row > height or last_column > width:
+        raise Unsupported(
+            "its windows at the border hold fewer elements than the others, and the fabric divides by one count",
+            "pool without padding",
+        )
+    count = node.kernel[0] * node.kernel[1]
+    multiplier, shift = reciprocal(count)
+    return replace(
+        layer,
+        operation=Operation.MAC,
+        average=True,
+        weights=_identity(config),
+        channels=_uniform(config.cols, bias=count // 2, multiplier=multiplier, shift=shift),
+    )
+
+
+@_lower.register
+def _(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
+    shape = graph.tensors[node.inputs[0]].shape
+    if len(shape) != 4 or sorted(axis % 4 for axis in node.axes) != [1, 2]:
+        raise Unsupported(f"it averages over the axes {node.axes}, the fabric over height and width", "average over 1 and 2")
+    _, height, width, channels = shape
+    _check_shifts(np.array([node.shift]), np.array([node.multiplier]))
+    bias = -node.input_zero_point * height * width
+    return Layer(
+        node=node,
+        operation=Operation.MAC,
+        inputs=node.inputs,
+        output=node.output,
+        output_channels=channels,
+        chunks=1,
+        kernel_rows=height,
+        kernel_columns=width,
+        tiles=-(-channels // config.cols),
+        diagonal=True,
+        repeat=True,
+        column_limit=width * channels,
+        row_limit=height,
+        row_pitch=width * channels,
+        kernel_column_stride=channels,
+        weights=_identity(config),
+        channels=_uniform(config.cols, bias=bias, multiplier=node.multiplier, shift=node.shift),
+        zero_point=node.output_zero_point,
+        low=-128,
+        high=127,
+    )
+
+
+@_lower.register
+def _(node: MaxPool2D, graph: Graph, config: FabricConfig) -> Layer:
+    # Padding never wins against an element of the window; the identity multiplier 2**30 with one shift to the left is exact.
+    return replace(
+        _pool(node, graph, config),
+        operation=Operation.MAX,
+        pad_value=-128,
+        channels=_uniform(config.cols, bias=0, multiplier=1 << 30, shift=1),
+    )
+
+
+@_lower.register
+def _(node: Add, graph: Graph, config: FabricConfig) -> Layer:
+    shapes = [graph.tensors[name].shape for name in node.inputs]
+    if len(shapes) != 2 or shapes[0] != shapes[1]:
+        raise Unsupported(
+            f"its operands have the shapes {' and '.join(str(shape) for shape in shapes)}, the fabric adds equal ones",
+            "expand the smaller operand",
+        )
+    for shift in node.shifts:
+        if not -_MAX_RIGHT_SHIFT <= shift <= 0:
+            raise Unsupported(f"an operand's scale needs a shift of {shift}, the fabric has 0 to -31", "rescale it")
+    size = graph.tensors[node.output].size
+    _check_shifts(np.array([node.output_shift]), np.array([node.output_multiplier]))
+    return Layer(
+        node=node,
+        operation=Operation.ADD,
+        inputs=node.inputs,
+        output=node.output,
+        output_channels=size,
+        chunks=1,
+        kernel_rows=2,
+        tiles=-(-size // config.cols),
+        diagonal=True,
+        repeat=True,
+        column_limit=size,
+        row_limit=2,
+        channels=_uniform(config.cols, bias=0, multiplier=node.output_multiplier, shift=node.output_shift),
+        zero_point=node.zero_point,
+        low=node.low,
+        high=node.high,
+        add=node,
+    )
+
+
+def reciprocal(count: int) -> Pair:
+    """(multiplier, shift) with `(t * multiplier) >> (31 - shift) == t // count` for every t up to 2**23 * count.
+
+    multiplier = ceil(2**(31 - shift) / count) is too large by less than 1 in count; the error in t * multiplier stays below
+    2**(31 - shift) / count, the distance to the next quotient, as long as t * count < 2**(31 - shift).
+    """
+    right = (count - 1).bit_length() - 1
+    return -(-(1 << (31 + right)) // count), -right
+
+
+def _pool(node: AveragePool2D | MaxPool2D, graph: Graph, config: FabricConfig) -> Layer:
+    layer = _window(node, graph, config, kernel=node.kernel, stride=node.stride, dilation=(1, 1))
+    return replace(layer, repeat=True, zero_point=0, low=node.low, high=node.high)
+
+
+def _window(
+    node: DepthwiseConv2D | AveragePool2D | MaxPool2D,
+    graph: Graph,
+    config: FabricConfig,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    dilation: Pair,
+) -> Layer:
+    """The walk of an operation that keeps channels apart: one chunk a step, the tile moves the channel."""
+    _, height, width, channels = graph.tensors[node.inputs[0]].shape
+    _, output_rows, output_columns, outputs = graph.tensors[node.output].shape
+    (top, _), (left, _) = node.padding
+    return Layer(
+        node=node,
+        operation=Operation.MAC,
+        inputs=node.inputs,
+        output=node.output,
+        output_channels=outputs,
+        chunks=1,
+        kernel_rows=kernel[0],
+        kernel_columns=kernel[1],
+        output_rows=output_rows,
+        output_columns=output_columns,
+        tiles=-(-outputs // config.cols),
+        diagonal=True,
+        column_start=-left * channels,
+        column_limit=width * channels,
+        row_start=-top,
+        row_limit=height,
+        row_pitch=width * channels,
+        output_row_step=stride[0],
+        kernel_row_step=dilation[0],
+        output_column_stride=stride[1] * channels,
+        kernel_column_stride=dilation[1] * channels,
+        channels=_uniform(config.cols, bias=0, multiplier=0, shift=0),
+        zero_point=0,
+        low=-128,
+        high=127,
+    )
+
+
+def _convolution(node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Graph, config: FabricConfig) -> Layer:
+    """The walk of a dense convolution; weights (outputs, kernel_h, kernel_w, channels)."""
+    _check_weights(weights)
+    _, height, width, channels = graph.tensors[node.inputs[0]].shape
+    _, output_rows, output_columns, outputs = graph.tensors[node.output].shape
+    _, kernel_h, kernel_w, _ = weights.shape
+    (top, _), (left, _) = node.padding
+    stride, dilation = node.stride, node.dilation
+    if width == 1 and kernel_w == 1 and output_columns == 1 and left == 0:
+        # One column: the rows are contiguous, so walk them as columns.
+        weights = weights.transpose(0, 2, 1, 3)
+        height, width, output_rows, output_columns = width, height, output_columns, output_rows
+        kernel_h, kernel_w, top, left = kernel_w, kernel_h, left, top
+        stride, dilation = stride[::-1], dilation[::-1]
+    merged = dilation[1] == 1 or kernel_w == 1
+    packed = _pack_dense(weights, config, merged=merged)
+    run = kernel_w * channels if merged else channels
+    return Layer(
+        node=node,
+        operation=Operation.MAC,
+        inputs=node.inputs,
+        output=node.output,
+        output_channels=outputs,
+        chunks=-(-run // config.rows),
+        kernel_rows=kernel_h,
+        kernel_columns=1 if merged else kernel_w,
+        output_rows=output_rows,
+        output_columns=output_columns,
+        tiles=packed.shape[0],
+        pad_value=node.input_zero_point,
+        column_start=-left * channels,
+        column_limit=width * channels,
+        row_start=-top,
+        row_limit=height,
+        row_pitch=width * channels,
+        output_row_step=stride[0],
+        kernel_row_step=dilation[0],
+        output_column_stride=stride[1] * channels,
+        kernel_column_stride=dilation[1] * channels,
+        weights=packed,
+        channels=_channels(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
+        zero_point=node.requant.zero_point,
+        low=node.requant.low,
+        high=node.requant.high,
+    )
+
+
+def _ungrouped(weights: Int8Array, channels: int) -> Int8Array:
+    """The weights of a grouped convolution as a dense one's, with zeros between the groups."""
+    outputs, kernel_h, kernel_w, depth = weights.shape
+    if depth == channels:
+        return weights
+    groups = channels // depth
+    dense = np.zeros((outputs, kernel_h, kernel_w, channels), np.int8)
+    for group in range(groups):
+        rows = slice(group * outputs // groups, (group + 1) * outputs // groups)
+        dense[rows, :, :, group * depth : (group + 1) * depth] = weights[rows]
+    return dense
+
+
+def _pack_dense(weights: Int8Array, config: FabricConfig, *, merged: bool) -> Int8Array:
+    """(outputs, kernel_h, kernel_w, channels) to (tiles, steps, rows, cols), zeros where a chunk or a tile is not full."""
+    outputs, kernel_h, kernel_w, channels = weights.shape
+    runs = kernel_h if merged else kernel_h * kernel_w
+    length = weights[0].size // runs
+    tiles, chunks = -(-outputs // config.cols), -(-length // config.rows)
+    padded = np.zeros((tiles * config.cols, runs, chunks * config.rows), np.int8)
+    padded[:outputs, :, :length] = weights.reshape(outputs, runs, length)
+    blocks = padded.reshape(tiles, config.cols, runs, chunks, config.rows)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 3, 4, 1)).reshape(tiles, runs * chunks, config.rows, config.cols)
+
+
+def _identity(config: FabricConfig) -> Int8Array:
+    return np.eye(config.rows, config.cols, dtype=np.int8)[np.newaxis, np.newaxis]
+
+
+def _channels(node: Conv2D | DepthwiseConv2D | FullyConnected, weight_sums: npt.NDArray[np.int64], count: int) -> Channels:
+    """Channel parameters, filled up to `count`. The input's zero point goes into the bias, as padding feeds it to the array."""
+    _check_shifts(node.requant.shift, node.requant.multiplier)
+    bias = node.bias.astype(np.int64) - node.input_zero_point * weight_sums
+    zero = node.requant.multiplier == 0
+    values = {
+        "shift": np.where(zero, -_MAX_RIGHT_SHIFT, node.requant.shift),
+        "bias": bias.astype(np.int32),  # modulo 2**32, as the reference's accumulator
+        "multiplier": node.requant.multiplier,
+    }
+    return Channels(**{name: np.pad(value.astype(np.int32), (0, count - len(value))) for name, value in values.items()})
+
+
+def _uniform(count: int, *, bias: int, multiplier: int, shift: int) -> Channels:
+    return Channels(
+        shift=np.full(count, shift, np.int32),
+        bias=np.full(count, bias, np.int32),
+        multiplier=np.full(count, multiplier, np.int32),
+    )
+
+
+def _check_weights(weights: Int8Array) -> None:
+    if (weights == -128).any():
+        raise Unsupported(
+            "it has weights of -128, and two products a multiplier need -127 to 127",
+            "quantize its weights symmetrically, as TensorFlow Lite's converter does",
+        )
+
+
+def _check_shifts(shifts: npt.NDArray[np.int32], multipliers: npt.NDArray[np.int32]) -> None:
+    bad = (multipliers != 0) & ((shifts > MAX_LEFT_SHIFT) | (shifts < -_MAX_RIGHT_SHIFT))
+    if bad.any():
+        raise Unsupported(
+            f"its output scale needs a shift of {int(shifts[bad][0])}, the requantizer has {-_MAX_RIGHT_SHIFT} to "
+            f"{MAX_LEFT_SHIFT}",
+            "requantize the model on data that uses the output's range",
+        )
+

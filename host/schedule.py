@@ -1,0 +1,313 @@
+"""From a graph to the jobs of a fabric: which nodes run there, where tensors lie, which weights stay, what streams.
+
+    graph --> segments (runs of fabric nodes whose tensors fit) --> memory plan
+                                                                --> residency of weights --> jobs (one descriptor each)
+
+A job is one descriptor: a whole layer, or a part of one where its weights come through the ring: some tiles, or, where not
+even one tile's weights fit, a block of its results over a piece of its reduction with partial sums kept in between.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..hw.config import FabricConfig
+from .ir import Graph, Int8Array, Node, Reshape
+from .lower import Channels, Layer
+from .memory import MemoryPlan, plan_memory
+from .placement import Placement, place
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One descriptor's work: `layer` narrowed to some tiles, results and steps.
+
+    first_tile, tiles       output channels
+    row, rows, column, columns   block of results
+    piece                   part of the reduction, None for all of it
+    weights                 words (n, rows, cols) that it multiplies by, in order; empty where `weight_base` is set elsewhere
+    streamed                they come through the ring
+    """
+
+    layer: Layer
+    first_tile: int
+    tiles: int
+    row: int = 0
+    rows: int
+    column: int = 0
+    columns: int
+    piece: "Piece"
+    streamed: bool
+    partial_in: bool = False
+    partial_out: bool = False
+
+    @property
+    def weights(self) -> Int8Array:
+        """The weight words of this job, int8 (n, rows, cols), in the order in which the walker needs them."""
+        packed = self.layer.weights
+        assert packed is not None
+        if self.layer.repeat:
+            return packed[0]
+        tiles = packed[self.first_tile : self.first_tile + self.tiles]
+        shaped = tiles.reshape(
+            len(tiles), self.layer.kernel_rows, self.layer.kernel_columns, self.layer.chunks, *tiles.shape[2:]
+        )
+        piece = self.piece
+        part = shaped[
+            :,
+            piece.kernel_row : piece.kernel_row + piece.kernel_rows,
+            piece.kernel_column : piece.kernel_column + piece.kernel_columns,
+            piece.chunk : piece.chunk + piece.chunks,
+        ]
+        return part.reshape(-1, *tiles.shape[2:])
+
+    @property
+    def channels(self) -> Channels:
+        """The channel parameters of this job's tiles."""
+        cols = len(self.layer.channels.bias) // (1 if self.layer.repeat else self.layer.tiles)
+        if self.layer.repeat:
+            return self.layer.channels
+        return self.layer.channels.tiles(self.first_tile, self.first_tile + self.tiles, cols)
+
+    @property
+    def entries(self) -> int:
+        """Entries of the channel-parameter memory."""
+        return 1 if self.layer.repeat else self.tiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A box of the reduction's loops."""
+
+    kernel_row: int = 0
+    kernel_rows: int
+    kernel_column: int = 0
+    kernel_columns: int
+    chunk: int = 0
+    chunks: int
+
+    @property
+    def steps(self) -> int:
+        """Weight words a tile."""
+        return self.kernel_rows * self.kernel_columns * self.chunks
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segment:
+    """A run of nodes on the fabric, between tensors that the host sends and fetches."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    memory: MemoryPlan
+    jobs: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Schedule:
+    """Everything that emission needs. `steps` alternates segments and nodes of the CPU, in the graph's order."""
+
+    graph: Graph
+    config: FabricConfig
+    placements: tuple[Placement, ...]
+    steps: tuple[Segment | Node, ...]
+    ring_base: int
+    ring_size: int
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments, in order."""
+        return tuple(step for step in self.steps if isinstance(step, Segment))
+
+
+def schedule(graph: Graph, config: FabricConfig) -> Schedule:
+    """Plans a graph for a fabric."""
+    placements = place(graph, config)
+    layers = {placement.node.name: placement.layer for placement in placements if placement.layer is not None}
+    steps = _cut(graph, config, placements)
+    order = [layers[node.name] for step in steps if isinstance(step, Segment) for node in step.nodes if node.name in layers]
+    resident_tiles, ring_base = _residency(order, config)
+    ring_size = config.weight_depth - ring_base
+    planned: list[Segment | Node] = []
+    for step in steps:
+        if isinstance(step, Segment):
+            jobs = [
+                job
+                for node in step.nodes
+                if node.name in layers
+                for job in _jobs(layers[node.name], resident_tiles[node.name], ring_size, config)
+            ]
+            step = replace(step, jobs=tuple(jobs))
+        planned.append(step)
+    return Schedule(
+        graph=graph,
+        config=config,
+        placements=placements,
+        steps=tuple(planned),
+        ring_base=ring_base,
+        ring_size=ring_size,
+    )
+
+
+def _cut(graph: Graph, config: FabricConfig, placements: Sequence[Placement]) -> list[Segment | Node]:
+    """Runs of fabric nodes as long as their tensors fit; CPU nodes in between. Reshapes go with their neighbours."""
+    steps: list[Segment | Node] = []
+    run: list[Node] = []
+    done: Segment | None = None
+
+    def close() -> None:
+        nonlocal done
+        if done is not None:
+            steps.append(done)
+        elif run:
+            steps.extend(run)  # nothing but reshapes
+        run.clear()
+        done = None
+
+    for placement in placements:
+        node = placement.node
+        if placement.engine == "cpu":
+            close()
+            steps.append(node)
+            continue
+        if isinstance(node, Reshape) and not run:
+            steps.append(node)
+            continue
+        longer = _segment(graph, [*run, node], config)
+        if longer is None:
+            close()
+            longer = _segment(graph, [node], config)
+            assert longer is not None, "placement has checked that a node fits alone"
+        run.append(node)
+        done = longer
+    close()
+    return steps
+
+
+def _segment(graph: Graph, nodes: Sequence[Node], config: FabricConfig) -> Segment | None:
+    """The segment of these nodes, or None where its tensors do not fit."""
+    made = {node.output for node in nodes}
+    inputs = tuple(dict.fromkeys(name for node in nodes for name in node.inputs if name not in made))
+    inside = {node.name for node in nodes}
+    outputs = tuple(
+        node.output
+        for node in nodes
+        if node.output in graph.outputs or any(user.name not in inside for user in graph.consumers(node.output))
+    )
+    memory = plan_memory(graph, nodes, inputs, outputs, config.activation_bytes)
+    if memory is None:
+        return None
+    return Segment(nodes=tuple(nodes), inputs=inputs, outputs=outputs, memory=memory)
+
+
+def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str, int], int]:
+    """How many tiles of each layer stay in the weight buffer (the first ones), and where the ring begins.
+
+    Layers with many results a tile stream first: the array works on a tile for as long as the next one loads.
+    """
+    tiles = {layer.node.name: layer.tiles for layer in layers}
+    total = sum(layer.words for layer in layers)
+    if total <= config.weight_depth:
+        return tiles, total
+
+    def least_ring(layer: Layer) -> int:
+        # Two tiles, so that one loads while the other works; a layer of one result a tile flows through any ring.
+        return 2 * layer.steps if layer.results > 1 else 8
+
+    ring = 0
+    candidates = [layer for layer in reversed(layers) if layer.words and not layer.repeat]
+    for layer in sorted(candidates, key=lambda layer: -layer.results):
+        ring = min(config.weight_depth, max(ring, least_ring(layer)))
+        resident = total - layer.words
+        room = config.weight_depth - ring - resident
+        if room >= 0:
+            kept = min(room // layer.steps, layer.tiles)
+            tiles[layer.node.name] = kept
+            return tiles, resident + kept * layer.steps
+        tiles[layer.node.name] = 0
+        total = resident
+    # Even the identity words of pooling count here: they are few.
+    return tiles, total
+
+
+def _jobs(layer: Layer, resident_tiles: int, ring_size: int, config: FabricConfig) -> Iterator[Job]:
+    """The descriptors of a layer."""
+    whole = Piece(kernel_rows=layer.kernel_rows, kernel_columns=layer.kernel_columns, chunks=layer.chunks)
+    everything = {"rows": layer.output_rows, "columns": layer.output_columns}
+    limit = config.tile_depth
+
+    def ranges(begin: int, end: int) -> Iterator[tuple[int, int]]:
+        for first in range(begin, end, limit if not layer.repeat else end - begin):
+            yield first, min(limit, end - first) if not layer.repeat else end - first
+
+    if layer.weights is None or layer.repeat:
+        yield Job(layer=layer, first_tile=0, tiles=layer.tiles, piece=whole, streamed=False, **everything)
+        return
+    for first, count in ranges(0, resident_tiles):
+        yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, **everything)
+    if resident_tiles == layer.tiles:
+        return
+    if layer.results == 1 or layer.steps <= ring_size:
+        for first, count in ranges(resident_tiles, layer.tiles):
+            yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=True, **everything)
+        return
+    # The ring holds no whole tile: halves of the ring, one at work while the other loads, and partial sums in between.
+    pieces = _pieces(whole, max(1, ring_size // 2))
+    for tile in range(resident_tiles, layer.tiles):
+        for block in _blocks(layer, config.partial_depth):
+            for index, piece in enumerate(pieces):
+                yield Job(
+                    layer=layer,
+                    first_tile=tile,
+                    tiles=1,
+                    piece=piece,
+                    streamed=True,
+                    partial_in=index > 0,
+                    partial_out=index + 1 < len(pieces),
+                    **block,
+                )
+
+
+def _pieces(whole: Piece, limit: int) -> list[Piece]:
+    """Boxes of at most `limit` steps that cover the reduction."""
+    row_steps = whole.kernel_columns * whole.chunks
+    if row_steps <= limit:
+        rows = limit // row_steps
+        return [
+            replace(whole, kernel_row=row, kernel_rows=min(rows, whole.kernel_rows - row))
+            for row in range(0, whole.kernel_rows, rows)
+        ]
+    pieces = []
+    for row in range(whole.kernel_rows):
+        if whole.chunks <= limit:
+            columns = limit // whole.chunks
+            for column in range(0, whole.kernel_columns, columns):
+                width = min(columns, whole.kernel_columns - column)
+                pieces.append(replace(whole, kernel_row=row, kernel_rows=1, kernel_column=column, kernel_columns=width))
+        else:
+            for column in range(whole.kernel_columns):
+                for chunk in range(0, whole.chunks, limit):
+                    pieces.append(
+                        Piece(
+                            kernel_row=row,
+                            kernel_rows=1,
+                            kernel_column=column,
+                            kernel_columns=1,
+                            chunk=chunk,
+                            chunks=min(limit, whole.chunks - chunk),
+                        )
+                    )
+    return pieces
+
+
+def _blocks(layer: Layer, limit: int) -> Iterator[dict[str, int]]:
+    """Blocks of at most `limit` results that cover the output."""
+    if layer.output_columns <= limit:
+        rows = limit // layer.output_columns
+        for row in range(0, layer.output_rows, rows):
+            height = min(rows, layer.output_rows - row)
+            yield {"row": row, "rows": height, "column": 0, "columns": layer.output_columns}
+    else:
+        for row in range(layer.output_rows):
+            for column in range(0, layer.output_columns, limit):
+                width = min(limit, layer.output_columns - column)
+                yield {"row": row, "rows": 1, "column": column, "columns": width}

@@ -1,0 +1,180 @@
+"""The fabric's configuration: one frozen dataclass, and the presets that have names."""
+
+from dataclasses import dataclass, fields, replace
+
+from amaranth.utils import bits_for, ceil_log2
+
+STREAM_BYTES = 4
+"""Bytes in a word of the fabric's input and output streams."""
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FabricConfig:
+    """Sizes of one fabric. Everything else (widths, latencies) is derived.
+
+    rows                activations that the array takes a cycle: the reduction K advances by `rows`
+    cols                sums that the array makes: output channels of a tile; equal to `rows`, because the word that one
+                        layer writes is the word that the next one reads
+    weight_depth        words of the weight buffer; a word is rows x cols weights, one for every cell
+    activation_bytes    bytes of activation memory
+    requant_lanes       sums requantized a cycle; divides `cols`
+    tile_depth          entries of the channel-parameter memory; an entry serves one tile of `cols` output channels
+    partial_depth       pixels whose partial sums can wait while the weight buffer is refilled
+    program_words       32-bit words of program memory
+    record_depth        layers whose counters are kept for the report
+    """
+
+    name: str
+    rows: int
+    cols: int
+    weight_depth: int
+    activation_bytes: int
+    requant_lanes: int
+    tile_depth: int
+    partial_depth: int
+    program_words: int
+    record_depth: int
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.type in (int, "int") and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"fabric {self.name!r}: {item.name} must be a positive integer, not {value!r}")
+        if self.rows != self.cols:
+            raise ValueError(f"fabric {self.name!r}: cols must equal rows, not {self.cols} against {self.rows}")
+        if not _is_power_of_two(self.rows) or self.rows < STREAM_BYTES:
+            raise ValueError(f"fabric {self.name!r}: rows must be a power of two of 4 or more, not {self.rows}")
+        if self.cols % self.requant_lanes:
+            raise ValueError(f"fabric {self.name!r}: requant_lanes must divide cols, not {self.requant_lanes}")
+        if self.activation_bytes % self.rows:
+            raise ValueError(
+                f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}"
+            )
+        if self.weight_depth < 2:
+            raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multiply-accumulates of the whole array in one cycle."""
+        return self.rows * self.cols
+
+    @property
+    def pairs(self) -> int:
+        """Columns of multipliers: each makes the products of two output channels."""
+        return self.cols // 2
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of int8 weights that the weight buffer holds."""
+        return self.weight_depth * self.macs_per_cycle
+
+    @property
+    def beats(self) -> int:
+        """Cycles in which the requantizer takes one tile of `cols` sums."""
+        return self.cols // self.requant_lanes
+
+    @property
+    def tile_cycles(self) -> int:
+        """Least cycles from the end of a tile to the next tile's: the requantizer reads the next tile's channel parameters meanwhile."""
+        return 2 * self.beats + 4
+
+    @property
+    def activation_address_bits(self) -> int:
+        """Width of a byte address of the activation memory."""
+        return ceil_log2(self.activation_bytes)
+
+    @property
+    def weight_address_bits(self) -> int:
+        """Width of a word address of the weight buffer."""
+        return bits_for(self.weight_depth - 1)
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Width of a sum: int8 x int8 over the deepest reduction that a descriptor can name, as TensorFlow Lite's int32."""
+        return 32
+
+
+_PRESETS = {
+    item.name: item
+    for item in (
+        # 16 MAC a cycle: unit tests, and the smallest boards.
+        FabricConfig(
+            name="mini",
+            rows=4,
+            cols=4,
+            weight_depth=1024,
+            activation_bytes=16384,
+            requant_lanes=2,
+            tile_depth=256,
+            partial_depth=64,
+            program_words=2048,
+            record_depth=64,
+        ),
+        # LFE5U-25F: 28 multipliers, 56 block RAMs.
+        FabricConfig(
+            name="ecp5-25",
+            rows=8,
+            cols=8,
+            weight_depth=1024,
+            activation_bytes=32768,
+            requant_lanes=4,
+            tile_depth=256,
+            partial_depth=128,
+            program_words=2048,
+            record_depth=64,
+        ),
+        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them.
+        FabricConfig(
+            name="ecp5-85",
+            rows=16,
+            cols=16,
+            weight_depth=1024,
+            activation_bytes=65536,
+            requant_lanes=16,
+            tile_depth=256,
+            partial_depth=512,
+            program_words=4096,
+            record_depth=128,
+        ),
+        # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
+        FabricConfig(
+            name="ecp5-85-w8k",
+            rows=16,
+            cols=16,
+            weight_depth=32,
+            activation_bytes=65536,
+            requant_lanes=16,
+            tile_depth=256,
+            partial_depth=512,
+            program_words=4096,
+            record_depth=128,
+        ),
+    )
+}
+
+
+def presets() -> tuple[FabricConfig, ...]:
+    """The presets that have names, smallest first."""
+    return tuple(_PRESETS.values())
+
+
+def preset(name: str) -> FabricConfig:
+    """The preset of that name, with fields changed where the name goes on: `ecp5-85,weight_depth=32`.
+
+    Raises ValueError, one sentence, where the name or a field is unknown or the result is no valid fabric.
+    """
+    base, *changes = name.split(",")
+    if base not in _PRESETS:
+        raise ValueError(f"unknown fabric {base!r}: choose one of {', '.join(_PRESETS)}")
+    sizes = {item.name for item in fields(FabricConfig)} - {"name"}
+    values: dict[str, int] = {}
+    for change in changes:
+        key, _, text = change.partition("=")
+        if key not in sizes or not text.isdecimal():
+            raise ValueError(f"fabric {name!r}: {change!r} is not SIZE=NUMBER with a size of {', '.join(sorted(sizes))}")
+        values[key] = int(text)
+    return replace(_PRESETS[base], name=name, **values)

@@ -1,0 +1,144 @@
+"""The whole fabric: a stream in, a stream out.
+
+    i --> loader --+--> program --> sequencer --> descriptor, launch
+                   +--> weights --> weight buffer --> banks in the array
+                   +--> channel parameters
+                   +--> activation memory <---------------------------------+
+                             |      ^ window walker                         |
+                             +--> systolic array --+                        |
+                             +--> vector unit -----+--> post-processing ----+
+                             +--> store --> o
+"""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .config import FabricConfig
+from .isa import Descriptor, Operation
+from .loader import Loader
+from .mac.array import SystolicArray
+from .memory.activations import ActivationMemory
+from .memory.walker import WindowWalker
+from .memory.weights import WeightBuffer
+from .post.post import PostProcessor
+from .post.vector import VectorUnit
+from .sequencer import Sequencer
+from .store import Store
+
+_STARTS = 4  # programs that may wait
+
+
+class Fabric(wiring.Component):
+    """One accelerator. `i` takes packets of `Command`, `o` gives packets of `Answer`: see `isa`."""
+
+    def __init__(self, config: FabricConfig):
+        self.config = config
+        super().__init__({"i": In(stream.Signature(32)), "o": Out(stream.Signature(32))})
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.loader = loader = Loader(config)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.activations = activations = ActivationMemory(config)
+        m.submodules.weights = weights = WeightBuffer(config)
+        m.submodules.walker = walker = WindowWalker(config)
+        m.submodules.array = array = SystolicArray(config)
+        m.submodules.vector = vector = VectorUnit(config)
+        m.submodules.post = post = PostProcessor(config)
+        m.submodules.store = store = Store(config)
+        m.submodules.starts = starts = SyncFIFO(width=loader.starts.payload.shape().width, depth=_STARTS)
+
+        # Loading
+        connect(m, flipped(self.i), loader.i)
+        connect(m, loader.weights, weights.i)
+        connect(m, loader.channels, post.channels)
+        connect(m, loader.program, sequencer.program)
+        connect(m, weights.load, array.load)
+        m.d.comb += [
+            weights.load_at.eq(loader.load_weights),
+            weights.load_address.eq(loader.load_address),
+            weights.load_ring.eq(loader.ring),
+            weights.set_ring.eq(loader.set_ring),
+            weights.ring_base.eq(loader.load_address),
+            weights.ring_size.eq(loader.ring_size),
+            post.load_at.eq(loader.load_channels),
+            post.load_entry.eq(loader.load_address),
+        ]
+        connect(m, loader.starts, starts.w_stream)
+        connect(m, starts.r_stream, sequencer.starts)
+        m.d.comb += loader.idle.eq(sequencer.idle & ~starts.r_rdy)
+
+        # Results go first to the activation memory: the engines cannot wait, the loader can.
+        write = activations.write
+        m.d.comb += loader.activations_ready.eq(~post.write.enable)
+        with m.If(post.write.enable):
+            m.d.comb += [write.enable.eq(1), write.address.eq(post.write.address), write.count.eq(post.write.count)]
+            m.d.comb += write.data.eq(post.write.data)
+        with m.Else():
+            m.d.comb += [
+                write.enable.eq(loader.activations.enable),
+                write.address.eq(loader.activations.address),
+                write.count.eq(loader.activations.count),
+                write.data.eq(loader.activations.data),
+            ]
+
+        # Running a descriptor
+        descriptor = Signal(Descriptor)
+        m.d.comb += [
+            descriptor.eq(sequencer.descriptor),
+            walker.descriptor.eq(descriptor),
+            post.descriptor.eq(descriptor),
+            store.descriptor.eq(descriptor),
+            walker.start.eq(sequencer.launch),
+            post.start.eq(sequencer.launch),
+            store.start.eq(sequencer.launch_store),
+            sequencer.done.eq(post.done),
+            sequencer.store_done.eq(store.done),
+        ]
+        connect(m, walker.weights, weights.request)
+        m.d.comb += [walker.weight_ready.eq(weights.ready), walker.weight_address.eq(weights.address)]
+        for name in ("address", "first", "end", "pad"):
+            source = Mux(store.active, getattr(store.read, name), getattr(walker.read, name))
+            m.d.comb += getattr(activations.read, name).eq(source)
+
+        on_array = Signal()
+        m.d.comb += [
+            on_array.eq(descriptor.operation == Operation.MAC),
+            array.i_step.eq(walker.o_step),
+            array.i_step.valid.eq(walker.o_step.valid & on_array),
+            array.i_address.eq(walker.o_address),
+            array.i_activations.eq(activations.o_data),
+            vector.i_step.eq(walker.o_step),
+            vector.i_step.valid.eq(walker.o_step.valid & ~on_array),
+            vector.i_activations.eq(activations.o_data),
+            vector.add.eq(descriptor.operation == Operation.ADD),
+            store.i_data.eq(activations.o_data),
+        ]
+        for side in ("left", "right"):
+            operand = getattr(vector, side)
+            for name in ("multiplier", "zero_point", "shift"):
+                m.d.comb += operand[name].eq(descriptor[f"{side}_{name}"])
+        for name in ("valid", "marks", "sums"):
+            m.d.comb += getattr(post.i, name).eq(Mux(on_array, getattr(array.o, name), getattr(vector.o, name)))
+
+        m.d.comb += [
+            sequencer.activity.busy.eq(walker.taken),
+            sequencer.activity.weights.eq(walker.starved),
+            sequencer.activity.output.eq(walker.stalled | store.active),
+            sequencer.activity.activations.eq(~walker.active & ~store.active),
+        ]
+
+        # Answers: one sender at a time, the program's order.
+        with m.If(store.active):
+            connect_stream(m, store.o, self.o)
+        with m.Else():
+            connect_stream(m, sequencer.o, self.o)
+        return m
+
+
+def connect_stream(m, source, sink):
+    """Joins two streams under the condition of the enclosing statement."""
+    m.d.comb += [sink.valid.eq(source.valid), sink.payload.eq(source.payload), source.ready.eq(sink.ready)]

@@ -1,0 +1,140 @@
+"""The command set: what the host sends, what a layer's descriptor holds, what comes back. Declared once.
+
+The gateware decodes these layouts and the compiler encodes them, so neither can drift from the other.
+
+Both streams carry 32-bit words, in packets of a header word, an address word and `count` payload words:
+
+    host to fabric    header.command is a `Command`
+    fabric to host    header.command is an `Answer`
+"""
+
+from amaranth.hdl import Shape, signed, unsigned
+from amaranth.lib import data, enum
+
+
+class Command(enum.Enum, shape=8):
+    """Packets to the fabric. The loader carries them out in order; START only queues, so the stream goes on meanwhile."""
+
+    NOP = 0
+    LOAD_ACTIVATIONS = 1  # address: byte, a multiple of 4; payload: bytes, least significant first
+    LOAD_WEIGHTS = 2  # address: word of the weight buffer; payload: rows x cols int8 a word, row by row
+    STREAM_WEIGHTS = 3  # the same into the ring, wherever it stands; waits for room
+    LOAD_CHANNELS = 4  # address: tile entry; payload: for each output channel shift, bias, multiplier
+    LOAD_PROGRAM = 5  # address: word of program memory; payload: descriptors
+    SET_RING = 6  # address: first word of the ring; payload: its size in words; empties the ring
+    START = 7  # address: program word of the first descriptor
+    WAIT = 8  # holds the stream until every queued START has ended
+
+
+class Answer(enum.Enum, shape=8):
+    """Packets from the fabric."""
+
+    RESULT = 1  # address: the STORE descriptor's tag; payload: bytes of a tensor, least significant first
+    DONE = 2  # address: cycles from START to the last result word; payload: one `Record` a layer
+
+
+class Header(data.Struct):
+    """First word of a packet."""
+
+    count: unsigned(24)
+    command: unsigned(8)
+
+
+class Operation(enum.Enum, shape=4):
+    """What a descriptor does."""
+
+    END = 0  # ends the program
+    STORE = 1  # sends a tensor to the host
+    MAC = 2  # convolution, fully connected, depthwise and average pooling on the systolic array
+    MAX = 3  # max pooling on the vector unit
+    ADD = 4  # element-wise sum on the vector unit
+
+
+class Descriptor(data.Struct):
+    """One layer, or one part of one. The words of program memory hold it from the least significant bit up.
+
+    The window walker steps through six nested loops: chunk (inside), kernel column, kernel row, output column, output
+    row, tile (outside). A step reads `rows` consecutive bytes at `row address + column`; bytes outside of column 0 to
+    `column_limit`, or of a row outside of 0 to `row_limit`, are replaced by `pad_value`.
+    """
+
+    # word 0
+    operation: Operation
+    diagonal: unsigned(1)  # the tile's index moves the input channel too: depthwise, pooling, element-wise
+    stream_weights: unsigned(1)  # weights come through the ring
+    repeat: unsigned(1)  # one weight word and one entry of channel parameters serve every step and tile: pooling
+    partial_in: unsigned(1)  # add the waiting partial sums
+    partial_out: unsigned(1)  # leave partial sums instead of results
+    average: unsigned(1)  # round as integer division does, half away from zero on the magnitude
+    _reserved: unsigned(6)
+    pad_value: signed(8)
+    tag: unsigned(8)  # STORE: which output of the program
+    # words 1 to 3: where the window begins
+    row_address: signed(32)  # byte address of column 0 of the window's first row (may lie before the tensor)
+    column_start: signed(32)  # bytes; negative by the left padding
+    column_limit: unsigned(32)  # bytes of one input row
+    # word 4
+    row_start: signed(16)
+    row_limit: unsigned(16)
+    # words 5 to 8: loop counts and row steps
+    output_row_step: unsigned(8)  # rows the window moves for the next output row: the stride
+    kernel_row_step: unsigned(8)  # rows between kernel rows: the dilation
+    kernel_rows: unsigned(16)
+    kernel_columns: unsigned(16)
+    chunks: unsigned(16)
+    output_columns: unsigned(16)
+    output_rows: unsigned(16)
+    tiles: unsigned(16)
+    last_lanes: unsigned(16)  # output channels of the last tile
+    # words 9 to 12: strides in bytes
+    output_row_stride: signed(32)
+    kernel_row_stride: signed(32)
+    output_column_stride: signed(32)
+    kernel_column_stride: signed(32)
+    # word 13
+    weight_base: unsigned(16)  # first word in the weight buffer, where resident
+    tile_base: unsigned(16)  # first entry of the channel parameters
+    # words 14 to 17: where the results go, and their range
+    write_address: unsigned(32)
+    write_column_stride: unsigned(32)
+    write_row_stride: unsigned(32)
+    zero_point: signed(8)
+    low: signed(8)
+    high: signed(8)
+    _reserved_17: unsigned(8)
+    # words 18 to 20: the two operands of ADD
+    left_multiplier: unsigned(32)
+    right_multiplier: unsigned(32)
+    left_zero_point: signed(8)
+    right_zero_point: signed(8)
+    left_shift: unsigned(8)  # to the right
+    right_shift: unsigned(8)  # to the right
+    # word 21
+    length: unsigned(32)  # STORE: 32-bit words to send
+
+
+DESCRIPTOR_WORDS = Shape.cast(Descriptor).width // 32
+"""32-bit words of a descriptor in program memory."""
+
+
+class Record(data.Struct):
+    """Counters of one layer, in cycles: `cycles = busy + weights + activations + output`."""
+
+    cycles: unsigned(32)
+    busy: unsigned(32)  # the array or the vector unit took a step
+    weights: unsigned(32)  # starved for weights
+    activations: unsigned(32)  # starved for activations: filling the pipeline, and waiting for its last results
+    output: unsigned(32)  # stalled on output: the requantizer had not room for more
+
+
+RECORD_WORDS = Shape.cast(Record).width // 32
+"""32-bit words of a record in the stream."""
+
+CHANNEL_WORDS = 3
+"""Stream words for the parameters of one output channel: shift, bias, multiplier."""
+
+SHIFT_BITS = 6
+"""Width of a requantization shift: signed, positive to the left; -32 to 7 are meant."""
+
+MAX_LEFT_SHIFT = 7
+"""Largest requantization shift to the left."""

@@ -1,0 +1,140 @@
+"""The systolic array: activations move right, sums move down, every cell reads its own weights.
+
+    i_address ---> skew ---> [bank|cell] -> [bank|cell] -> ...      row 0
+    i_activations            |              |
+                 skew + 1 -> [bank|cell] -> [bank|cell] -> ...      row 1, one cycle later
+                             |              |
+                             v              v
+    i_step -> delay ------> combine -----> combine -> ...           S0, S1 of two output channels
+                            accumulate     accumulate               over the steps of one result
+                            align          align
+                             |              |
+                             +--------------+----> o.payload[cols], o.valid
+
+Weights at array rate: a step may name any word of the weight buffer, so the inner loop runs over K for one pixel, and one
+accumulator a column is enough.
+"""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import STREAM_BYTES, FabricConfig
+from ..delay import delay
+from ..engine import Results, Step
+from .cell import LOW_BITS, PACKED_BITS, PairCell, PairSums, unpacked_sums
+
+
+class WeightLoad(wiring.Signature):
+    """Four int8 weights (one stream word) of one row of one weight word.
+
+    `row` and `quad` say which: columns 4 * quad to 4 * quad + 3.
+    """
+
+    def __init__(self, config: FabricConfig):
+        super().__init__(
+            {
+                "enable": Out(1),
+                "address": Out(config.weight_address_bits),
+                "row": Out(range(config.rows)),
+                "quad": Out(range(max(config.cols // STREAM_BYTES, 2))),
+                "data": Out(data.ArrayLayout(signed(8), STREAM_BYTES)),
+            }
+        )
+
+
+class SystolicArray(wiring.Component):
+    """rows x cols int8 multiply-accumulates a cycle.
+
+    Members: i_step, i_address (weight word) and i_activations (`rows` int8, one input channel a row) belong to one step and
+    come in one cycle; `load` writes weights; `o` gives, for each step with `last`, the sums since the step with `first`:
+    `sums[c] = sum over steps and rows of activation[row] * weight[word][row][c]`, modulo 2**32, `latency` cycles later.
+    """
+
+    def __init__(self, config: FabricConfig):
+        self._config = config
+        super().__init__(
+            {
+                "i_step": In(Step),
+                "i_address": In(config.weight_address_bits),
+                "i_activations": In(data.ArrayLayout(signed(8), config.rows)),
+                "load": In(WeightLoad(config)),
+                "o": Out(Results(config)),
+            }
+        )
+
+    @staticmethod
+    def latency_of(config: FabricConfig) -> int:
+        """Cycles from a step with `last` to its sums on `o`."""
+        return config.rows + PairCell.LATENCY + config.pairs
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step with `last` to its sums on `o`."""
+        return self.latency_of(self._config)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        load = self._registered_load(m)
+        sums = [Signal(PairSums(config.rows), name=f"top_{pair}") for pair in range(config.pairs)]
+        row_address = self.i_address
+        for row in range(config.rows):
+            activation = delay(m, self.i_activations[row], row + PairCell.ACTIVATION_LAG, name=f"skew_{row}")
+            address = row_address
+            for pair in range(config.pairs):
+                m.submodules[f"cell_{row}_{pair}"] = cell = PairCell(rows=config.rows, depth=config.weight_depth)
+                m.d.comb += [
+                    cell.i_address.eq(address),
+                    cell.i_activation.eq(activation),
+                    cell.i_sums.eq(sums[pair]),
+                    cell.write.enable.eq(
+                        load.enable & (load.row == row) & (load.quad == pair * 2 // STREAM_BYTES)
+                    ),
+                    cell.write.address.eq(load.address),
+                    cell.write.data.eq(load.packed[pair % (STREAM_BYTES // 2)]),
+                ]
+                address, activation, sums[pair] = cell.o_address, cell.o_activation, cell.o_sums
+            row_address = delay(m, row_address, 1, name=f"address_{row}")
+
+        step = delay(m, self.i_step, config.rows + PairCell.LATENCY, name="step")
+        for pair in range(config.pairs):
+            self._accumulate(m, pair, sums[pair], step)
+            if pair + 1 < config.pairs:
+                step = delay(m, step, 1, name=f"step_{pair}")
+        m.d.sync += [self.o.valid.eq(step.valid & step.last), self.o.marks.eq(step.marks)]
+        return m
+
+    def _registered_load(self, m):
+        """The load port after a register, its four weights packed to two words."""
+        load = Signal(
+            data.StructLayout(
+                {
+                    "enable": 1,
+                    "address": self.load.address.shape(),
+                    "row": self.load.row.shape(),
+                    "quad": self.load.quad.shape(),
+                    "packed": data.ArrayLayout(PACKED_BITS, STREAM_BYTES // 2),
+                }
+            )
+        )
+        for name in ("enable", "address", "row", "quad"):
+            m.d.sync += load[name].eq(getattr(self.load, name))
+        for half in range(STREAM_BYTES // 2):
+            first, second = self.load.data[2 * half], self.load.data[2 * half + 1]
+            m.d.sync += load.packed[half].eq((second << LOW_BITS) + first)
+        return load
+
+    def _accumulate(self, m, pair, sums, step):
+        """Adds up a column pair over the steps of a result and aligns it with the rightmost pair."""
+        config = self._config
+        bits = config.accumulator_bits
+        for half, total in enumerate(unpacked_sums(sums, bits)):
+            combined = Signal(signed(bits), name=f"combined_{pair}_{half}")
+            accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}")
+            m.d.sync += combined.eq(total)
+            with m.If(step.valid):
+                m.d.sync += accumulator.eq(Mux(step.first, 0, accumulator) + combined)
+            aligned = delay(m, accumulator, config.pairs - 1 - pair, name=f"align_{pair}_{half}")
+            m.d.comb += self.o.sums[2 * pair + half].eq(aligned)
