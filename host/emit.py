@@ -159,9 +159,7 @@ class _Emitter:
             jobs, entries = [], 0
         yield _Draft(jobs=tuple(jobs), entries=entries, results=stores)
 
-    def _program(
-        self, draft: "_Draft", segment: Segment, word: int, entry: int
-    ) -> tuple[list[Words], Words, Words]:
+    def _program(self, draft: "_Draft", segment: Segment, word: int, entry: int) -> tuple[list[Words], Words, Words]:
         """Load packets, START packet, and streamed weight words of one program at program word `word`, tile entry `entry`."""
         graph = self._plan.graph
         first = entry
@@ -225,13 +223,13 @@ class _Draft:
 
 def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, tile_base: int) -> Words:
     """The descriptor of a job: the layer's loops, narrowed to the job's tiles, results and steps."""
-    layer, piece = job.layer, job.piece
+    layer, block, piece = job.layer, job.block, job.piece
     addresses = segment.memory.addresses
     cols = job.layer.channels.bias.size if layer.repeat else layer.channels.bias.size // layer.tiles
-    row = layer.row_start + job.row * layer.output_row_step + piece.kernel_row * layer.kernel_row_step
+    row = layer.row_start + block.row * layer.output_row_step + piece.kernel_row * layer.kernel_row_step
     column = (
         layer.column_start
-        + job.column * layer.output_column_stride
+        + block.column * layer.output_column_stride
         + piece.kernel_column * layer.kernel_column_stride
         + piece.chunk * cols
         + (job.first_tile * cols if layer.diagonal else 0)
@@ -260,6 +258,7 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
         partial_in=job.partial_in,
         partial_out=job.partial_out,
         average=layer.average,
+        round_once=layer.round_once,
         pad_value=layer.pad_value,
         row_address=source + row * layer.row_pitch,
         column_start=column,
@@ -271,8 +270,8 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
         kernel_rows=piece.kernel_rows,
         kernel_columns=piece.kernel_columns,
         chunks=piece.chunks,
-        output_columns=job.columns,
-        output_rows=job.rows,
+        output_columns=block.columns,
+        output_rows=block.rows,
         tiles=job.tiles,
         last_lanes=channels - (layer.tiles - 1) * cols if last_tile else cols,
         output_row_stride=layer.output_row_step * layer.row_pitch,
@@ -281,10 +280,7 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
         kernel_column_stride=layer.kernel_column_stride,
         weight_base=weight_base,
         tile_base=tile_base,
-        write_address=addresses[layer.output]
-        + job.row * write_row_stride
-        + job.column * channels
-        + job.first_tile * cols,
+        write_address=addresses[layer.output] + block.row * write_row_stride + block.column * channels + job.first_tile * cols,
         write_column_stride=channels,
         write_row_stride=write_row_stride,
         zero_point=layer.zero_point,

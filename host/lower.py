@@ -85,6 +85,7 @@ class Layer:
     diagonal: bool = False
     repeat: bool = False
     average: bool = False
+    round_once: bool = False
     pad_value: int = 0
     column_start: int = 0
     column_limit: int
@@ -217,6 +218,7 @@ def _(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
         row_limit=1,
         row_pitch=pixels * depth,
         output_column_stride=depth,
+        round_once=True,
         weights=packed,
         channels=_channels(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
         zero_point=node.requant.zero_point,
@@ -444,7 +446,7 @@ def _ungrouped(weights: Int8Array, channels: int) -> Int8Array:
 
 def _pack_dense(weights: Int8Array, config: FabricConfig, *, merged: bool) -> Int8Array:
     """(outputs, kernel_h, kernel_w, channels) to (tiles, steps, rows, cols), zeros where a chunk or a tile is not full."""
-    outputs, kernel_h, kernel_w, channels = weights.shape
+    outputs, kernel_h, kernel_w, _ = weights.shape
     runs = kernel_h if merged else kernel_h * kernel_w
     length = weights[0].size // runs
     tiles, chunks = -(-outputs // config.cols), -(-length // config.rows)
@@ -495,4 +497,3 @@ def _check_shifts(shifts: npt.NDArray[np.int32], multipliers: npt.NDArray[np.int
             f"{MAX_LEFT_SHIFT}",
             "requantize the model on data that uses the output's range",
         )
-

@@ -22,19 +22,16 @@ class Job:
     """One descriptor's work: `layer` narrowed to some tiles, results and steps.
 
     first_tile, tiles       output channels
-    row, rows, column, columns   block of results
-    piece                   part of the reduction, None for all of it
-    weights                 words (n, rows, cols) that it multiplies by, in order; empty where `weight_base` is set elsewhere
-    streamed                they come through the ring
+    block                   results of a tile
+    piece                   part of the reduction
+    streamed                the weights come through the ring
+    partial_in, partial_out partial sums wait before, or after it
     """
 
     layer: Layer
     first_tile: int
     tiles: int
-    row: int = 0
-    rows: int
-    column: int = 0
-    columns: int
+    block: "Block"
     piece: "Piece"
     streamed: bool
     partial_in: bool = False
@@ -72,6 +69,16 @@ class Job:
     def entries(self) -> int:
         """Entries of the channel-parameter memory."""
         return 1 if self.layer.repeat else self.tiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A box of a tile's results."""
+
+    row: int = 0
+    rows: int
+    column: int = 0
+    columns: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +239,7 @@ def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str,
 def _jobs(layer: Layer, resident_tiles: int, ring_size: int, config: FabricConfig) -> Iterator[Job]:
     """The descriptors of a layer."""
     whole = Piece(kernel_rows=layer.kernel_rows, kernel_columns=layer.kernel_columns, chunks=layer.chunks)
-    everything = {"rows": layer.output_rows, "columns": layer.output_columns}
+    everything = Block(rows=layer.output_rows, columns=layer.output_columns)
     limit = config.tile_depth
 
     def ranges(begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -240,15 +247,15 @@ def _jobs(layer: Layer, resident_tiles: int, ring_size: int, config: FabricConfi
             yield first, min(limit, end - first) if not layer.repeat else end - first
 
     if layer.weights is None or layer.repeat:
-        yield Job(layer=layer, first_tile=0, tiles=layer.tiles, piece=whole, streamed=False, **everything)
+        yield Job(layer=layer, first_tile=0, tiles=layer.tiles, piece=whole, streamed=False, block=everything)
         return
     for first, count in ranges(0, resident_tiles):
-        yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, **everything)
+        yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, block=everything)
     if resident_tiles == layer.tiles:
         return
     if layer.results == 1 or layer.steps <= ring_size:
         for first, count in ranges(resident_tiles, layer.tiles):
-            yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=True, **everything)
+            yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=True, block=everything)
         return
     # The ring holds no whole tile: halves of the ring, one at work while the other loads, and partial sums in between.
     pieces = _pieces(whole, max(1, ring_size // 2))
@@ -263,7 +270,7 @@ def _jobs(layer: Layer, resident_tiles: int, ring_size: int, config: FabricConfi
                     streamed=True,
                     partial_in=index > 0,
                     partial_out=index + 1 < len(pieces),
-                    **block,
+                    block=block,
                 )
 
 
@@ -299,15 +306,15 @@ def _pieces(whole: Piece, limit: int) -> list[Piece]:
     return pieces
 
 
-def _blocks(layer: Layer, limit: int) -> Iterator[dict[str, int]]:
+def _blocks(layer: Layer, limit: int) -> Iterator[Block]:
     """Blocks of at most `limit` results that cover the output."""
     if layer.output_columns <= limit:
         rows = limit // layer.output_columns
         for row in range(0, layer.output_rows, rows):
             height = min(rows, layer.output_rows - row)
-            yield {"row": row, "rows": height, "column": 0, "columns": layer.output_columns}
+            yield Block(row=row, rows=height, columns=layer.output_columns)
     else:
         for row in range(layer.output_rows):
             for column in range(0, layer.output_columns, limit):
                 width = min(limit, layer.output_columns - column)
-                yield {"row": row, "rows": 1, "column": column, "columns": width}
+                yield Block(row=row, rows=1, column=column, columns=width)

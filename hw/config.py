@@ -51,9 +51,7 @@ class FabricConfig:
         if self.cols % self.requant_lanes:
             raise ValueError(f"fabric {self.name!r}: requant_lanes must divide cols, not {self.requant_lanes}")
         if self.activation_bytes % self.rows:
-            raise ValueError(
-                f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}"
-            )
+            raise ValueError(f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}")
         if self.weight_depth < 2:
             raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
 
@@ -79,7 +77,7 @@ class FabricConfig:
 
     @property
     def tile_cycles(self) -> int:
-        """Least cycles from the end of a tile to the next tile's: the requantizer reads the next tile's channel parameters meanwhile."""
+        """Least cycles from the end of a tile to that of the next: the next tile's channel parameters are read meanwhile."""
         return 2 * self.beats + 4
 
     @property

@@ -1,13 +1,13 @@
 """The whole fabric: a stream in, a stream out.
 
-    i --> loader --+--> program --> sequencer --> descriptor, launch
-                   +--> weights --> weight buffer --> banks in the array
-                   +--> channel parameters
-                   +--> activation memory <---------------------------------+
-                             |      ^ window walker                         |
-                             +--> systolic array --+                        |
-                             +--> vector unit -----+--> post-processing ----+
-                             +--> store --> o
+i --> loader --+--> program --> sequencer --> descriptor, launch
+               +--> weights --> weight buffer --> banks in the array
+               +--> channel parameters
+               +--> activation memory <---------------------------------+
+                         |      ^ window walker                         |
+                         +--> systolic array --+                        |
+                         +--> vector unit -----+--> post-processing ----+
+                         +--> store --> o
 """
 
 from amaranth.hdl import Module, Mux, Signal

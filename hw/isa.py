@@ -8,8 +8,15 @@ Both streams carry 32-bit words, in packets of a header word, an address word an
     fabric to host    header.command is an `Answer`
 """
 
+from typing import TYPE_CHECKING
+
 from amaranth.hdl import Shape, signed, unsigned
-from amaranth.lib import data, enum
+from amaranth.lib import data
+
+if TYPE_CHECKING:
+    import enum  # Amaranth ships no types, and its enumerations are Python's with a shape
+else:
+    from amaranth.lib import enum
 
 
 class Command(enum.Enum, shape=8):
@@ -66,7 +73,8 @@ class Descriptor(data.Struct):
     partial_in: unsigned(1)  # add the waiting partial sums
     partial_out: unsigned(1)  # leave partial sums instead of results
     average: unsigned(1)  # round as integer division does, half away from zero on the magnitude
-    _reserved: unsigned(6)
+    round_once: unsigned(1)  # requantize with one rounding, halves up: fully connected
+    _reserved: unsigned(5)
     pad_value: signed(8)
     tag: unsigned(8)  # STORE: which output of the program
     # words 1 to 3: where the window begins

@@ -47,7 +47,6 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
         payload = self.i.payload
         header = Signal(Header)
         left = Signal(24)

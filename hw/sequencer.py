@@ -1,8 +1,8 @@
 """Runs programs: fetches the next descriptor while the last one runs, counts where the cycles go, reports.
 
-    starts --> fetch --> coming descriptor --> current descriptor --> launch (walker, post-processor | store)
-                                                                 <-- done
-               records of all layers --> DONE packet
+starts --> fetch --> coming descriptor --> current descriptor --> launch (walker, post-processor | store)
+                                                             <-- done
+           records of all layers --> DONE packet
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -103,10 +103,9 @@ class Sequencer(wiring.Component):
                         m.d.comb += self.launch_store.eq(1)
                     with m.Default():
                         m.d.comb += self.launch.eq(1)
-            with m.State("RUN"):
-                with m.If(finished):
-                    m.d.sync += records.eq(records + (records != config.record_depth))
-                    m.next = "NEXT"
+            with m.State("RUN"), m.If(finished):
+                m.d.sync += records.eq(records + (records != config.record_depth))
+                m.next = "NEXT"
             with m.State("HEADER"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(header)]
                 m.d.sync += [reported.eq(0), word.eq(0)]

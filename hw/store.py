@@ -16,7 +16,8 @@ _DEPTH = 8  # words of activation memory on their way: covers the memory's laten
 class Store(wiring.Component):
     """STORE: a RESULT packet of `length` words from `row_address` on, a word a cycle.
 
-    Members: `start` with `descriptor`, `active` until the last word is taken, `done` in that cycle; `read` and `i_data` are the activation memory's.
+    Members: `start` with `descriptor`, `active` until the last word is taken, `done` in that cycle; `read` and `i_data` are
+    the activation memory's.
     """
 
     def __init__(self, config: FabricConfig):
@@ -62,16 +63,15 @@ class Store(wiring.Component):
         header = Signal(Header)
         m.d.comb += [header.count.eq(self.descriptor.length), header.command.eq(Answer.RESULT)]
         with m.FSM():
-            with m.State("IDLE"):
-                with m.If(self.start):
-                    m.d.sync += [
-                        self.active.eq(1),
-                        address.eq(self.descriptor.row_address),
-                        unread.eq((self.descriptor.length + words - 1) // words),
-                        unsent.eq(self.descriptor.length),
-                        word.eq(0),
-                    ]
-                    m.next = "HEADER"
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += [
+                    self.active.eq(1),
+                    address.eq(self.descriptor.row_address),
+                    unread.eq((self.descriptor.length + words - 1) // words),
+                    unsent.eq(self.descriptor.length),
+                    word.eq(0),
+                ]
+                m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(header)]
                 with m.If(self.o.ready):

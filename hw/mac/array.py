@@ -89,9 +89,7 @@ class SystolicArray(wiring.Component):
                     cell.i_address.eq(address),
                     cell.i_activation.eq(activation),
                     cell.i_sums.eq(sums[pair]),
-                    cell.write.enable.eq(
-                        load.enable & (load.row == row) & (load.quad == pair * 2 // STREAM_BYTES)
-                    ),
+                    cell.write.enable.eq(load.enable & (load.row == row) & (load.quad == pair * 2 // STREAM_BYTES)),
                     cell.write.address.eq(load.address),
                     cell.write.data.eq(load.packed[pair % (STREAM_BYTES // 2)]),
                 ]

@@ -129,9 +129,7 @@ class WindowWalker(wiring.Component):
         tile_timer = Signal(range(config.tile_cycles + 1))
         paced = Signal()
         m.d.comb += [
-            paced.eq(
-                (result_end & (result_timer != 0)) | (tile_end & (tile_timer != 0) & ~self.descriptor.repeat)
-            ),
+            paced.eq((result_end & (result_timer != 0)) | (tile_end & (tile_timer != 0) & ~self.descriptor.repeat)),
             self.taken.eq(self.active & self.weight_ready & ~paced),
             self.stalled.eq(self.active & paced),
             self.starved.eq(self.active & ~paced & ~self.weight_ready),

@@ -1,6 +1,6 @@
 """Channel parameters: bias, multiplier and shift of every output channel, at the requantizer in time.
 
-    memory (requant_lanes wide) --> next tile's registers --> this tile's registers --> lanes
+memory (requant_lanes wide) --> next tile's registers --> this tile's registers --> lanes
 """
 
 from amaranth.hdl import Module, Signal, signed, unsigned
@@ -107,15 +107,14 @@ class ChannelParameters(wiring.Component):
             with m.Else():
                 m.d.comb += write.data[index].eq(self.i.payload[:31] | (shift[_SPLIT:] << 31))
             m.d.comb += write.en[index].eq(self.i.valid & (part != 0) & (lane == index))
-        with m.If(self.i.valid):
-            with m.Switch(part):
-                with m.Case(0):
-                    m.d.sync += [shift.eq(self.i.payload), part.eq(1)]
-                with m.Case(1):
-                    m.d.sync += part.eq(2)
-                with m.Default():
-                    m.d.sync += [part.eq(0), lane.eq(lane + 1)]
-                    with m.If(lane == lanes - 1):
-                        m.d.sync += [lane.eq(0), address.eq(address + 1)]
+        with m.If(self.i.valid), m.Switch(part):
+            with m.Case(0):
+                m.d.sync += [shift.eq(self.i.payload), part.eq(1)]
+            with m.Case(1):
+                m.d.sync += part.eq(2)
+            with m.Default():
+                m.d.sync += [part.eq(0), lane.eq(lane + 1)]
+                with m.If(lane == lanes - 1):
+                    m.d.sync += [lane.eq(0), address.eq(address + 1)]
         with m.If(self.load_at):
             m.d.sync += [part.eq(0), lane.eq(0), address.eq(self.load_entry << ceil_log2(beats))]

@@ -1,8 +1,8 @@
 """From sums to bytes in activation memory.
 
-    i --> partial sums --> hold --> requant_lanes requantizers --> writer --> write
-                             ^
-                     channel parameters
+i --> partial sums --> hold --> requant_lanes requantizers --> writer --> write
+                         ^
+                 channel parameters
 """
 
 from amaranth.hdl import Array, Module, Mux, Signal, signed
@@ -87,7 +87,7 @@ class PostProcessor(wiring.Component):
         ]
 
         output_range = Signal(OutputRange)
-        for name in ("zero_point", "low", "high", "average"):
+        for name in ("zero_point", "low", "high", "average", "round_once"):
             m.d.comb += output_range[name].eq(descriptor[name])
         results = []
         for lane in range(config.requant_lanes):

@@ -8,7 +8,12 @@
 The reference kernel adds a nudge of 2**30 or 1 - 2**30 by the product's sign and divides toward zero: for both signs that is
 the floor above. Its saturation cannot happen: the multiplier is never -2**31.
 
-Average pooling divides instead: on the magnitude, without the two roundings (bias = count // 2, multiplier and shift the
+Fully-connected layers round once, halves up (their reference kernel multiplies in double precision, which `round_once`
+equals): the nudge moves behind the high half, where it costs nothing:
+
+    floor((x * multiplier + 2**(30 + right)) / 2**(31 + right)) = (floor(x * multiplier / 2**31) + 2**(right - 1)) >> right
+
+Average pooling divides instead: on the magnitude, without rounding (bias = count // 2, multiplier and shift the
 reciprocal of count), and the sign comes back at the end.
 
     cycle  1 magnitude   2 bias   3 shift left   4 four 16x16 products   5, 6 add   7 rounding   8 shift right   9, 10 range
@@ -39,6 +44,7 @@ class OutputRange(data.Struct):
     low: signed(8)
     high: signed(8)
     average: 1
+    round_once: 1
 
 
 class RequantizeLane(wiring.Component):
@@ -58,7 +64,7 @@ class RequantizeLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        average = self.i_range.average
+        average, once = self.i_range.average, self.i_range.round_once
 
         negative = Signal()
         magnitude = Signal(signed(32))
@@ -83,18 +89,20 @@ class RequantizeLane(wiring.Component):
         m.d.sync += [low.eq(x[0] * y[0]), cross[0].eq(x[0] * y[1]), cross[1].eq(x[1] * y[0]), high.eq(x[1] * y[1])]
 
         # The lowest 16 bits of the product cannot change a floor at bit 31.
-        nudge = Mux(average, 0, 1 << (30 - _HALF))
+        right = delay(m, right, 1, name="right")
+        nudge = Mux(average | (once & (right != 0)), 0, 1 << (30 - _HALF))
         middle = Signal(signed(36))
         upper = Signal(signed(32))
         m.d.sync += [middle.eq(cross[0] + cross[1] + low[_HALF:] + nudge), upper.eq(high)]
         doubled = Signal(signed(32))
         m.d.sync += doubled.eq(((upper << _HALF) + middle) >> (31 - _HALF))
 
-        right = delay(m, right, 3, name="right")
+        right = delay(m, right, 2, name="right_r")
         half = Signal(unsigned(31))
         rounded = Signal(signed(33))
         m.d.comb += half.eq((1 << right) >> 1)
-        m.d.sync += rounded.eq(doubled + Mux(average | (right == 0), 0, half) - (~average & (right != 0) & (doubled < 0)))
+        away = ~average & ~once & (right != 0) & (doubled < 0)
+        m.d.sync += rounded.eq(doubled + Mux(average, 0, half) - away)
         divided = Signal(signed(33))
         m.d.sync += divided.eq(rounded >> delay(m, right, 1, name="right_e"))
 

@@ -1,0 +1,128 @@
+"""`celosia run`: a network, a batch of inputs, the answers, and where the cycles went."""
+
+import argparse
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .arguments import UsageError, add_fabric, add_model, fabric_of, positive
+
+if TYPE_CHECKING:
+    from ..device import Array
+
+SUMMARY = "run a network on inputs, and report every layer's cycles"
+
+_OUTPUTS = ("output", "json", "trace", "picture")
+
+
+class Interrupted(Exception):
+    """The user stopped the run: one sentence, exit code 1."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_model(parser)
+    parser.add_argument(
+        "--input",
+        metavar="X.npy",
+        required=True,
+        help="samples in the first axis, int8 or real values; of a .npz file the array `inputs`, or the only one",
+    )
+    parser.add_argument("--output", metavar="Y.npy", help="the answers; .npz for a network of several outputs")
+    add_fabric(parser)
+    parser.add_argument(
+        "--device",
+        default="sim",
+        help="sim, the fabric simulated cycle by cycle; golden, the golden models (default: %(default)s)",
+    )
+    parser.add_argument("--limit", metavar="N", type=positive, help="run the first N samples alone")
+    parser.add_argument("--json", metavar="R.json", help="the report, for programs")
+    parser.add_argument("--trace", metavar="F", help="waveforms of the fabric")
+    parser.add_argument("--picture", metavar="P.png", help="each layer's cycles as bars (.png, .svg, .pdf)")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Runs, writes the files, then prints the table."""
+    _check_paths(arguments)
+    fabric = fabric_of(arguments.fabric)
+
+    from .. import samples
+    from ..files import OutputFiles
+    from ..session import Session, input_of, load_model
+    from .terminal import output, progress_bar, status
+
+    progress = [0, 0]
+    try:
+        with OutputFiles() as files:
+            if arguments.picture:
+                from ..picture import draw, picture_format
+
+                drawn_as = picture_format(arguments.picture)
+            places = {name: files.claim(path) for name in _OUTPUTS if (path := getattr(arguments, name))}
+            x = samples.read(arguments.input)
+            graph = load_model(arguments.model)
+            x = samples.prepare(x[: arguments.limit] if x.ndim else x, input_of(graph))
+            if len(graph.outputs) > 1 and arguments.output and not _is_npz(arguments.output):
+                raise UsageError(f"{graph.name} has {len(graph.outputs)} outputs: --output must name a .npz file")
+            progress[1] = len(x)
+            with status(f"preparing {arguments.device}"):
+                session = Session(graph, arguments.device, fabric, places.get("trace"))
+            with session, progress_bar(graph.name) as show:
+
+                def advance(done: int, total: int) -> None:
+                    progress[:] = done, total
+                    show(done, total)
+
+                y = session.run(x, advance)
+            report = session.report
+            if arguments.output:
+                files.write(arguments.output, _numpy_file(y, _is_npz(arguments.output)))
+            if arguments.json:
+                files.write(arguments.json, report.to_json().encode())
+            if arguments.picture:
+                files.write(arguments.picture, draw(report, drawn_as))
+            files.commit()
+    except KeyboardInterrupt as error:
+        done, total = progress
+        after = f" after {done} of {total} samples" if total else ""
+        raise Interrupted(f"interrupted{after}; nothing written") from error
+    console = output()
+    console.print(report.table())
+    console.print(report.summary())
+    return 0
+
+
+def _check_paths(arguments: argparse.Namespace) -> None:
+    """Refuses to write one file twice, or over what is read."""
+    taken = {os.path.realpath(arguments.model): "the model", os.path.realpath(arguments.input): "--input"}
+    for name in _OUTPUTS:
+        path = getattr(arguments, name)
+        if path is None:
+            continue
+        if not path:
+            raise UsageError(f"--{name} needs the name of a file")
+        real = os.path.realpath(path)
+        if real in taken and (os.path.isfile(real) or not os.path.exists(real)):
+            raise UsageError(f"--{name} names the same file as {taken[real]}: {path}")
+        taken[real] = f"--{name}"
+    if arguments.picture and arguments.device == "golden":
+        raise UsageError("--picture draws cycles, and device golden counts none: take device sim")
+
+
+def _is_npz(path: str) -> bool:
+    return Path(path).suffix == ".npz"
+
+
+def _numpy_file(y: "Array | tuple[Array, ...]", archive: bool) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    if not archive:
+        np.save(buffer, y, allow_pickle=False)
+    elif isinstance(y, tuple):
+        named = {f"output_{index}": value for index, value in enumerate(y)}
+        np.savez(buffer, allow_pickle=False, **named)
+    else:
+        np.savez(buffer, outputs=y)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+../../../host/_root/__init__.py
