@@ -107,17 +107,20 @@ class _Emitter:
         resident = (
             sum(draft.words for draft in drafts) <= config.program_words
             and sum(draft.entries for draft in drafts) <= config.tile_depth
+            and sum(draft.depthwise_entries for draft in drafts) <= config.depthwise_tiles
         )
         setup = [packet(Command.SET_RING, self._plan.ring_base, [self._plan.ring_size])]
         finished: dict[int, tuple[Program, ...]] = {}
-        word = entry = 0
+        word = entry = depthwise = 0
         for index, cut in programs.items():
             ready = []
             for draft in cut:
-                loads, start, stream = self._program(draft, segments[index], word, entry)
+                loads, start, stream = self._program(draft, segments[index], word, entry, depthwise)
                 if resident:
                     setup.extend(loads)
-                    word, entry = word + draft.words, entry + draft.entries
+                    word += draft.words
+                    entry += draft.entries
+                    depthwise += draft.depthwise_entries
                     loads = []
                 else:
                     loads = [packet(Command.WAIT, 0), *loads]
@@ -147,23 +150,31 @@ class _Emitter:
                 "take a fabric with more program_words and record_depth"
             )
         jobs: list[Job] = []
-        entries = 0
         for job in segment.jobs:
-            if jobs and (len(jobs) + 1 > limit or entries + job.entries > config.tile_depth):
-                yield _Draft(jobs=tuple(jobs), entries=entries, results=())
-                jobs, entries = [], 0
+            longer = _Draft(jobs=(*jobs, job), results=())
+            if jobs and (
+                len(longer.jobs) > limit
+                or longer.entries > config.tile_depth
+                or longer.depthwise_entries > config.depthwise_tiles
+            ):
+                yield _Draft(jobs=tuple(jobs), results=())
+                jobs = []
             jobs.append(job)
-            entries += job.entries
         if len(jobs) + len(stores) > limit:
-            yield _Draft(jobs=tuple(jobs), entries=entries, results=())
-            jobs, entries = [], 0
-        yield _Draft(jobs=tuple(jobs), entries=entries, results=stores)
+            yield _Draft(jobs=tuple(jobs), results=())
+            jobs = []
+        yield _Draft(jobs=tuple(jobs), results=stores)
 
-    def _program(self, draft: "_Draft", segment: Segment, word: int, entry: int) -> tuple[list[Words], Words, Words]:
-        """Load packets, START packet, and streamed weight words of one program at program word `word`, tile entry `entry`."""
+    def _program(
+        self, draft: "_Draft", segment: Segment, word: int, entry: int, depthwise: int
+    ) -> tuple[list[Words], Words, Words]:
+        """Load packets, START packet, and streamed weight words of one program.
+
+        It begins at program word `word`, tile entry `entry`, and entry `depthwise` of the depthwise unit.
+        """
         graph = self._plan.graph
-        first = entry
-        descriptors, channels, stream = [], [], []
+        first, first_depthwise = entry, depthwise
+        descriptors, channels, taps, stream = [], [], [], []
         for job in draft.jobs:
             base = 0
             if job.layer.weights is not None:
@@ -171,6 +182,10 @@ class _Emitter:
                     stream.append(as_words(job.weights))
                 else:
                     base = self._keep(job)
+            if job.layer.window is not None:
+                base = depthwise
+                taps.append(as_words(job.taps))
+                depthwise += job.depthwise_entries
             descriptors.append(_descriptor(job, segment, graph, weight_base=base, tile_base=entry))
             channels.append(_channel_words(job.channels))
             entry += job.entries
@@ -187,6 +202,8 @@ class _Emitter:
         loads = [packet(Command.LOAD_PROGRAM, word, _join(descriptors))]
         if channels:
             loads.append(packet(Command.LOAD_CHANNELS, first, _join(channels)))
+        if taps:
+            loads.append(packet(Command.LOAD_DEPTHWISE, first_depthwise, _join(taps)))
         return loads, packet(Command.START, word), _join(stream)
 
     def _keep(self, job: Job) -> int:
@@ -207,8 +224,17 @@ class _Draft:
     """A program before it has addresses."""
 
     jobs: tuple[Job, ...]
-    entries: int
     results: tuple[Result, ...]
+
+    @property
+    def entries(self) -> int:
+        """Entries of the channel-parameter memory."""
+        return sum(job.entries for job in self.jobs)
+
+    @property
+    def depthwise_entries(self) -> int:
+        """Entries of the depthwise unit's weight memory."""
+        return sum(job.depthwise_entries for job in self.jobs)
 
     @property
     def words(self) -> int:
@@ -248,8 +274,18 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
             "right_shift": -layer.add.shifts[1],
         }
     channels = layer.output_channels
+    output_columns = layer.output_columns
+    if layer.window is not None:
+        output_columns = layer.window.columns
+        operands = {
+            "window_columns": layer.window.columns,
+            "window_rows": layer.window.rows,
+            "window_column": layer.window.column,
+            "window_row": layer.window.row,
+            "window_stride": layer.window.stride,
+        }
     last_tile = job.first_tile + job.tiles == layer.tiles
-    write_row_stride = layer.output_columns * channels
+    write_row_stride = output_columns * channels
     return descriptor_words(
         operation=layer.operation,
         diagonal=layer.diagonal,

@@ -7,20 +7,23 @@ How operations map:
 
     conv_2d               a kernel row is one run of chunks (kernel columns x channels, contiguous); with dilation, one a column
     fully_connected       a convolution of one row of M pixels, kernel 1x1
-    depthwise_conv_2d     diagonal: the tile's index moves the channel, a word's weights lie on its diagonal; with few channels
-                          or a depth multiplier, the dense kernel with zeros is fewer steps
+    depthwise_conv_2d     the depthwise unit, up to 3x3; else diagonal: the tile's index moves the channel, a word's weights
+                          lie on its diagonal; with few channels or a depth multiplier, the dense kernel with zeros is
+                          fewer steps
     average_pool_2d, mean diagonal with one identity word: the array sums, the requantizer divides
     max_pool_2d, add      the vector unit
 """
 
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import FabricConfig
 from ..hw.isa import MAX_LEFT_SHIFT, Operation
+from ..hw.mac.depthwise import KERNEL, TAPS
 from .ir import (
     Add,
     AveragePool2D,
@@ -38,6 +41,7 @@ from .ir import (
 _COUNT_LIMIT = 65535  # loop counts are 16 bits wide
 _ROW_LIMIT = 32767
 _MAX_RIGHT_SHIFT = 31
+_WINDOW_STRIDE_LIMIT = 255
 
 
 class Unsupported(Exception):
@@ -61,6 +65,23 @@ class Channels:
         """The channels of the tiles from `begin` up to `end`."""
         part = slice(begin * cols, end * cols)
         return Channels(shift=self.shift[part], bias=self.bias[part], multiplier=self.multiplier[part])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Window:
+    """What the depthwise unit adds: the centres that give results. `weights` is int8 (3, 3, tiles * cols)."""
+
+    rows: int
+    columns: int
+    row: int
+    column: int
+    stride: int
+    weights: Int8Array
+
+    def entries(self, begin: int, end: int, cols: int) -> Int8Array:
+        """The weights of the tiles from `begin` up to `end`, int8 (tiles, 9, cols)."""
+        part = self.weights[:, :, begin * cols : end * cols]
+        return np.ascontiguousarray(part.reshape(TAPS, -1, cols).transpose(1, 0, 2))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,6 +123,7 @@ class Layer:
     low: int
     high: int
     add: Add | None = None
+    window: Window | None = None
 
     @property
     def steps(self) -> int:
@@ -163,6 +185,9 @@ def _(node: Conv2D, graph: Graph, config: FabricConfig) -> Layer:
 
 @_lower.register
 def _(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer:
+    on_unit = _depthwise(node, graph, config)
+    if on_unit is not None:
+        return on_unit
     channels = graph.tensors[node.inputs[0]].shape[3]
     kernel_h, kernel_w, outputs = node.weights.shape
     dense_steps = kernel_h * (
@@ -185,14 +210,51 @@ def _(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer:
     _check_weights(node.weights)
     sums = node.weights.astype(np.int64).sum(axis=(0, 1))
     layer = _window(node, graph, config, kernel=(kernel_h, kernel_w), stride=node.stride, dilation=node.dilation)
+    return replace(layer, weights=diagonal, **_requantized(node, sums, tiles * config.cols))
+
+
+def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer | None:
+    """The layer on the depthwise unit, or None where its window does not hold the kernel's."""
+    _, height, width, channels = graph.tensors[node.inputs[0]].shape
+    _, output_rows, output_columns, _ = graph.tensors[node.output].shape
+    kernel, stride = node.weights.shape[:2], node.stride
+    if (
+        not config.depthwise_tiles
+        or node.depth_multiplier != 1
+        or node.dilation != (1, 1)
+        or max(kernel) > KERNEL
+        or stride[0] != stride[1]
+        or stride[0] > _WINDOW_STRIDE_LIMIT
+        or not KERNEL <= width <= config.line_depth
+    ):
+        return None
+    # Where in the 3x3 window the kernel lies, and where the first centre is, by axis: every centre must be on the map.
+    places, centres = [], []
+    for size, before, extent, outputs in zip(
+        kernel, (node.padding[0][0], node.padding[1][0]), (height, width), (output_rows, output_columns), strict=True
+    ):
+        place = 1 if size == 1 or (size == 2 and before == 0) else 0
+        centre = 1 - place - before
+        if centre < 0 or centre + (outputs - 1) * stride[0] >= extent:
+            return None
+        places.append(place)
+        centres.append(centre)
+
+    tiles = -(-channels // config.cols)
+    taps = np.zeros((KERNEL, KERNEL, tiles * config.cols), np.int8)
+    taps[places[0] : places[0] + kernel[0], places[1] : places[1] + kernel[1], :channels] = node.weights
+    layer = _window(node, graph, config, kernel=(1, 1), stride=(1, 1), dilation=(1, 1))
     return replace(
         layer,
-        pad_value=node.input_zero_point,
-        weights=diagonal,
-        channels=_channels(node, sums, tiles * config.cols),
-        zero_point=node.requant.zero_point,
-        low=node.requant.low,
-        high=node.requant.high,
+        operation=Operation.DEPTHWISE,
+        output_rows=height,
+        output_columns=width,
+        column_start=0,
+        row_start=0,
+        window=Window(
+            rows=output_rows, columns=output_columns, row=centres[0], column=centres[1], stride=stride[0], weights=taps
+        ),
+        **_requantized(node, node.weights.astype(np.int64).sum(axis=(0, 1)), tiles * config.cols),
     )
 
 
@@ -213,17 +275,13 @@ def _(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
         kernel_rows=1,
         output_columns=pixels,
         tiles=packed.shape[0],
-        pad_value=node.input_zero_point,
         column_limit=pixels * depth,
         row_limit=1,
         row_pitch=pixels * depth,
         output_column_stride=depth,
         round_once=True,
         weights=packed,
-        channels=_channels(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
-        zero_point=node.requant.zero_point,
-        low=node.requant.low,
-        high=node.requant.high,
+        **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
     )
 
 
@@ -413,7 +471,6 @@ def _convolution(node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Grap
         output_rows=output_rows,
         output_columns=output_columns,
         tiles=packed.shape[0],
-        pad_value=node.input_zero_point,
         column_start=-left * channels,
         column_limit=width * channels,
         row_start=-top,
@@ -424,10 +481,7 @@ def _convolution(node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Grap
         output_column_stride=stride[1] * channels,
         kernel_column_stride=dilation[1] * channels,
         weights=packed,
-        channels=_channels(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
-        zero_point=node.requant.zero_point,
-        low=node.requant.low,
-        high=node.requant.high,
+        **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
     )
 
 
@@ -460,8 +514,13 @@ def _identity(config: FabricConfig) -> Int8Array:
     return np.eye(config.rows, config.cols, dtype=np.int8)[np.newaxis, np.newaxis]
 
 
-def _channels(node: Conv2D | DepthwiseConv2D | FullyConnected, weight_sums: npt.NDArray[np.int64], count: int) -> Channels:
-    """Channel parameters, filled up to `count`. The input's zero point goes into the bias, as padding feeds it to the array."""
+def _requantized(
+    node: Conv2D | DepthwiseConv2D | FullyConnected, weight_sums: npt.NDArray[np.int64], count: int
+) -> dict[str, Any]:
+    """The fields of a layer that say how its sums become int8, channel parameters filled up to `count`.
+
+    The input's zero point goes into the bias; padding feeds it to the array.
+    """
     _check_shifts(node.requant.shift, node.requant.multiplier)
     bias = node.bias.astype(np.int64) - node.input_zero_point * weight_sums
     zero = node.requant.multiplier == 0
@@ -470,7 +529,15 @@ def _channels(node: Conv2D | DepthwiseConv2D | FullyConnected, weight_sums: npt.
         "bias": bias.astype(np.int32),  # modulo 2**32, as the reference's accumulator
         "multiplier": node.requant.multiplier,
     }
-    return Channels(**{name: np.pad(value.astype(np.int32), (0, count - len(value))) for name, value in values.items()})
+    return {
+        "pad_value": node.input_zero_point,
+        "channels": Channels(
+            **{name: np.pad(value.astype(np.int32), (0, count - len(value))) for name, value in values.items()}
+        ),
+        "zero_point": node.requant.zero_point,
+        "low": node.requant.low,
+        "high": node.requant.high,
+    }
 
 
 def _uniform(count: int, *, bias: int, multiplier: int, shift: int) -> Channels:

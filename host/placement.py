@@ -7,12 +7,22 @@ from ..hw.isa import Operation
 from .ir import Graph, Node, Reshape
 from .lower import Layer, Unsupported, lower
 
+_ENGINES = {
+    Operation.MAC: "mac",
+    Operation.DEPTHWISE: "depthwise",
+    Operation.MAX: "vector",
+    Operation.ADD: "vector",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """One node's place. `engine` is "mac" (the systolic array), "vector" (add, max pooling), "cpu" (the golden model)
-    or "none" (costs nothing: a reshape). `reason` says why it is not on the fabric and `advice` what would help; `layer` is
-    what the fabric runs."""
+    """One node's place.
+
+    `engine` is "mac" (the systolic array), "depthwise" (its unit), "vector" (add, max pooling), "cpu" (the golden model) or
+    "none" (costs nothing: a reshape). `reason` says why it is not on the fabric and `advice` what would help; `layer` is
+    what the fabric runs.
+    """
 
     node: Node
     engine: str
@@ -33,5 +43,4 @@ def _place(node: Node, graph: Graph, config: FabricConfig) -> Placement:
         layer = lower(node, graph, config)
     except Unsupported as unsupported:
         return Placement(node=node, engine="cpu", reason=unsupported.reason, advice=unsupported.advice)
-    engine = "mac" if layer.operation is Operation.MAC else "vector"
-    return Placement(node=node, engine=engine, layer=layer)
+    return Placement(node=node, engine=_ENGINES[layer.operation], layer=layer)

@@ -66,9 +66,21 @@ class Job:
         return self.layer.channels.tiles(self.first_tile, self.first_tile + self.tiles, cols)
 
     @property
+    def taps(self) -> Int8Array:
+        """The weights of the depthwise unit for this job's tiles, int8 (tiles, 9, cols)."""
+        assert self.layer.window is not None
+        cols = len(self.layer.channels.bias) // self.layer.tiles
+        return self.layer.window.entries(self.first_tile, self.first_tile + self.tiles, cols)
+
+    @property
     def entries(self) -> int:
         """Entries of the channel-parameter memory."""
         return 1 if self.layer.repeat else self.tiles
+
+    @property
+    def depthwise_entries(self) -> int:
+        """Entries of the depthwise unit's weight memory."""
+        return 0 if self.layer.window is None else self.tiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,14 +252,15 @@ def _jobs(layer: Layer, resident_tiles: int, ring_size: int, config: FabricConfi
     """The descriptors of a layer."""
     whole = Piece(kernel_rows=layer.kernel_rows, kernel_columns=layer.kernel_columns, chunks=layer.chunks)
     everything = Block(rows=layer.output_rows, columns=layer.output_columns)
-    limit = config.tile_depth
+    limit = config.tile_depth if layer.window is None else min(config.tile_depth, config.depthwise_tiles)
 
     def ranges(begin: int, end: int) -> Iterator[tuple[int, int]]:
         for first in range(begin, end, limit if not layer.repeat else end - begin):
             yield first, min(limit, end - first) if not layer.repeat else end - first
 
     if layer.weights is None or layer.repeat:
-        yield Job(layer=layer, first_tile=0, tiles=layer.tiles, piece=whole, streamed=False, block=everything)
+        for first, count in ranges(0, layer.tiles):
+            yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, block=everything)
         return
     for first, count in ranges(0, resident_tiles):
         yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, block=everything)

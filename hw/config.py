@@ -23,6 +23,8 @@ class FabricConfig:
     activation_bytes    bytes of activation memory
     requant_lanes       sums requantized a cycle; divides `cols`
     tile_depth          entries of the channel-parameter memory; an entry serves one tile of `cols` output channels
+    depthwise_tiles     tiles of `cols` channels whose 3x3 weights the depthwise unit holds; 0 leaves the unit out
+    line_depth          widest input map of the depthwise unit
     partial_depth       pixels whose partial sums can wait while the weight buffer is refilled
     program_words       32-bit words of program memory
     record_depth        layers whose counters are kept for the report
@@ -35,6 +37,8 @@ class FabricConfig:
     activation_bytes: int
     requant_lanes: int
     tile_depth: int
+    depthwise_tiles: int
+    line_depth: int
     partial_depth: int
     program_words: int
     record_depth: int
@@ -42,7 +46,7 @@ class FabricConfig:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.type in (int, "int") and (not isinstance(value, int) or value < 1):
+            if item.type in (int, "int") and (not isinstance(value, int) or value < (item.name != "depthwise_tiles")):
                 raise ValueError(f"fabric {self.name!r}: {item.name} must be a positive integer, not {value!r}")
         if self.rows != self.cols:
             raise ValueError(f"fabric {self.name!r}: cols must equal rows, not {self.cols} against {self.rows}")
@@ -108,6 +112,8 @@ _PRESETS = {
             activation_bytes=16384,
             requant_lanes=2,
             tile_depth=256,
+            depthwise_tiles=64,
+            line_depth=64,
             partial_depth=64,
             program_words=2048,
             record_depth=64,
@@ -121,6 +127,8 @@ _PRESETS = {
             activation_bytes=32768,
             requant_lanes=4,
             tile_depth=256,
+            depthwise_tiles=112,
+            line_depth=512,
             partial_depth=128,
             program_words=2048,
             record_depth=64,
@@ -134,6 +142,8 @@ _PRESETS = {
             activation_bytes=65536,
             requant_lanes=16,
             tile_depth=256,
+            depthwise_tiles=112,
+            line_depth=512,
             partial_depth=512,
             program_words=4096,
             record_depth=128,
@@ -147,6 +157,8 @@ _PRESETS = {
             activation_bytes=65536,
             requant_lanes=16,
             tile_depth=256,
+            depthwise_tiles=112,
+            line_depth=512,
             partial_depth=512,
             program_words=4096,
             record_depth=128,

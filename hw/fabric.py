@@ -10,7 +10,7 @@ i --> loader --+--> program --> sequencer --> descriptor, launch
                          +--> store --> o
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -19,6 +19,7 @@ from .config import FabricConfig
 from .isa import Descriptor, Operation
 from .loader import Loader
 from .mac.array import SystolicArray
+from .mac.depthwise import DepthwiseUnit
 from .memory.activations import ActivationMemory
 from .memory.walker import WindowWalker
 from .memory.weights import WeightBuffer
@@ -104,26 +105,44 @@ class Fabric(wiring.Component):
             source = Mux(store.active, getattr(store.read, name), getattr(walker.read, name))
             m.d.comb += getattr(activations.read, name).eq(source)
 
-        on_array = Signal()
+        is_operation = {
+            operation: descriptor.operation == operation for operation in (Operation.MAC, Operation.ADD, Operation.DEPTHWISE)
+        }
+        engines = [(is_operation[Operation.MAC], array)]
+        if config.depthwise_tiles:
+            m.submodules.depthwise = depthwise = DepthwiseUnit(config)
+            connect(m, loader.depthwise, depthwise.i)
+            m.d.comb += [
+                depthwise.load_at.eq(loader.load_depthwise),
+                depthwise.load_entry.eq(loader.load_address),
+                depthwise.descriptor.eq(descriptor),
+                depthwise.start.eq(sequencer.launch),
+            ]
+            engines.append((is_operation[Operation.DEPTHWISE], depthwise))
+        else:
+            m.d.comb += loader.depthwise.ready.eq(1)
+        engines.append((~Cat(selected for selected, _ in engines).any(), vector))
+        for selected, engine in engines:
+            m.d.comb += [
+                engine.i_step.eq(walker.o_step),
+                engine.i_step.valid.eq(walker.o_step.valid & selected),
+                engine.i_activations.eq(activations.o_data),
+            ]
+            with m.If(selected):
+                m.d.comb += [
+                    post.i.valid.eq(engine.o.valid),
+                    post.i.marks.eq(engine.o.marks),
+                    post.i.sums.eq(engine.o.sums),
+                ]
         m.d.comb += [
-            on_array.eq(descriptor.operation == Operation.MAC),
-            array.i_step.eq(walker.o_step),
-            array.i_step.valid.eq(walker.o_step.valid & on_array),
             array.i_address.eq(walker.o_address),
-            array.i_activations.eq(activations.o_data),
-            vector.i_step.eq(walker.o_step),
-            vector.i_step.valid.eq(walker.o_step.valid & ~on_array),
-            vector.i_activations.eq(activations.o_data),
-            vector.add.eq(descriptor.operation == Operation.ADD),
+            vector.add.eq(is_operation[Operation.ADD]),
             store.i_data.eq(activations.o_data),
         ]
         for side in ("left", "right"):
             operand = getattr(vector, side)
             for name in ("multiplier", "zero_point", "shift"):
                 m.d.comb += operand[name].eq(descriptor[f"{side}_{name}"])
-        for name in ("valid", "marks", "sums"):
-            m.d.comb += getattr(post.i, name).eq(Mux(on_array, getattr(array.o, name), getattr(vector.o, name)))
-
         m.d.comb += [
             sequencer.activity.busy.eq(walker.taken),
             sequencer.activity.weights.eq(walker.starved),

@@ -31,6 +31,7 @@ class Command(enum.Enum, shape=8):
     SET_RING = 6  # address: first word of the ring; payload: its size in words; empties the ring
     START = 7  # address: program word of the first descriptor
     WAIT = 8  # holds the stream until every queued START has ended
+    LOAD_DEPTHWISE = 9  # address: tile entry of the depthwise unit; payload: nine taps of cols int8 an entry
 
 
 class Answer(enum.Enum, shape=8):
@@ -55,6 +56,7 @@ class Operation(enum.Enum, shape=4):
     MAC = 2  # convolution, fully connected, depthwise and average pooling on the systolic array
     MAX = 3  # max pooling on the vector unit
     ADD = 4  # element-wise sum on the vector unit
+    DEPTHWISE = 5  # depthwise convolution on its own unit: the walker's output loops are over the *input* map
 
 
 class Descriptor(data.Struct):
@@ -100,7 +102,7 @@ class Descriptor(data.Struct):
     output_column_stride: signed(32)
     kernel_column_stride: signed(32)
     # word 13
-    weight_base: unsigned(16)  # first word in the weight buffer, where resident
+    weight_base: unsigned(16)  # first word in the weight buffer, where resident; DEPTHWISE: the unit's tile entry
     tile_base: unsigned(16)  # first entry of the channel parameters
     # words 14 to 17: where the results go, and their range
     write_address: unsigned(32)
@@ -109,7 +111,7 @@ class Descriptor(data.Struct):
     zero_point: signed(8)
     low: signed(8)
     high: signed(8)
-    _reserved_17: unsigned(8)
+    window_stride: unsigned(8)
     # words 18 to 20: the two operands of ADD
     left_multiplier: unsigned(32)
     right_multiplier: unsigned(32)
@@ -119,6 +121,12 @@ class Descriptor(data.Struct):
     right_shift: unsigned(8)  # to the right
     # word 21
     length: unsigned(32)  # STORE: 32-bit words to send
+    # words 22, 23: DEPTHWISE: the centres that give results, every `window_stride` from the first one on
+    window_columns: unsigned(16)
+    window_rows: unsigned(16)
+    window_column: unsigned(8)  # of the first result's centre
+    window_row: unsigned(8)
+    _reserved_23: unsigned(16)
 
 
 DESCRIPTOR_WORDS = Shape.cast(Descriptor).width // 32

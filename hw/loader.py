@@ -19,9 +19,9 @@ class ProgramWrite(wiring.Signature):
 class Loader(wiring.Component):
     """Takes the host's stream apart.
 
-    Members: `i` is the stream from the host; `activations`, `weights`, `channels` and `program` get the payloads, `load_at`
-    and `load_address` where they begin; `set_ring` is high for one cycle with `load_address` and `ring_size`; `starts` gives
-    the programs to run; `idle` says that all of them have ended.
+    Members: `i` is the stream from the host; `activations`, `weights`, `channels`, `depthwise` and `program` get the
+    payloads, `load_*` and `load_address` where they begin; `set_ring` is high for one cycle with `load_address` and
+    `ring_size`; `starts` gives the programs to run; `idle` says that all of them have ended.
     """
 
     def __init__(self, config: FabricConfig):
@@ -34,9 +34,11 @@ class Loader(wiring.Component):
                 "weights": Out(stream.Signature(32)),
                 "ring": Out(1),
                 "channels": Out(stream.Signature(32)),
+                "depthwise": Out(stream.Signature(32)),
                 "program": Out(ProgramWrite(config)),
                 "load_weights": Out(1),
                 "load_channels": Out(1),
+                "load_depthwise": Out(1),
                 "load_address": Out(32),
                 "set_ring": Out(1),
                 "ring_size": Out(config.weight_address_bits + 1),
@@ -59,6 +61,7 @@ class Loader(wiring.Component):
             self.weights.payload.eq(payload),
             self.ring.eq(header.command == Command.STREAM_WEIGHTS),
             self.channels.payload.eq(payload),
+            self.depthwise.payload.eq(payload),
             self.program.address.eq(address),
             self.program.data.eq(payload),
             self.load_address.eq(Mux(self.set_ring, address, payload)),
@@ -82,6 +85,8 @@ class Loader(wiring.Component):
                         m.d.comb += self.load_weights.eq(self.i.valid)
                     with m.Case(Command.LOAD_CHANNELS):
                         m.d.comb += self.load_channels.eq(self.i.valid)
+                    with m.Case(Command.LOAD_DEPTHWISE):
+                        m.d.comb += self.load_depthwise.eq(self.i.valid)
                 with m.If(self.i.valid & self.i.ready):
                     m.d.sync += address.eq(payload)
                     m.next = "PAYLOAD"
@@ -99,6 +104,8 @@ class Loader(wiring.Component):
                         m.d.comb += [self.weights.valid.eq(self.i.valid), self.i.ready.eq(self.weights.ready)]
                     with m.Case(Command.LOAD_CHANNELS):
                         m.d.comb += [self.channels.valid.eq(self.i.valid), self.i.ready.eq(self.channels.ready)]
+                    with m.Case(Command.LOAD_DEPTHWISE):
+                        m.d.comb += [self.depthwise.valid.eq(self.i.valid), self.i.ready.eq(self.depthwise.ready)]
                     with m.Case(Command.LOAD_PROGRAM):
                         m.d.comb += self.program.enable.eq(self.i.valid)
                     with m.Case(Command.SET_RING):
