@@ -76,7 +76,8 @@ class FabricDevice:
     def _run_segment(self, index: int, segment: Segment, values: dict[str, Array]) -> None:
         """Sends a segment's inputs, runs its programs, and takes its results."""
         for name in segment.inputs:
-            words = activations_packet(segment.memory.addresses[name], values[name])
+            value = values[name].transpose(0, 2, 1, 3) if name in segment.transposed else values[name]
+            words = activations_packet(segment.memory.addresses[name], value)
             self._send(words)
             self._cycles_io += len(words)
         for program in self._commands.programs[index]:

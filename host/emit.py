@@ -274,9 +274,7 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
             "right_shift": -layer.add.shifts[1],
         }
     channels = layer.output_channels
-    output_columns = layer.output_columns
     if layer.window is not None:
-        output_columns = layer.window.columns
         operands = {
             "window_columns": layer.window.columns,
             "window_rows": layer.window.rows,
@@ -285,7 +283,6 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
             "window_stride": layer.window.stride,
         }
     last_tile = job.first_tile + job.tiles == layer.tiles
-    write_row_stride = output_columns * channels
     return descriptor_words(
         operation=layer.operation,
         diagonal=layer.diagonal,
@@ -316,9 +313,12 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
         kernel_column_stride=layer.kernel_column_stride,
         weight_base=weight_base,
         tile_base=tile_base,
-        write_address=addresses[layer.output] + block.row * write_row_stride + block.column * channels + job.first_tile * cols,
-        write_column_stride=channels,
-        write_row_stride=write_row_stride,
+        write_address=addresses[layer.output]
+        + block.row * layer.write_row_stride
+        + block.column * layer.write_column_stride
+        + job.first_tile * cols,
+        write_column_stride=layer.write_column_stride,
+        write_row_stride=layer.write_row_stride,
         zero_point=layer.zero_point,
         low=layer.low,
         high=layer.high,

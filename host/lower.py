@@ -117,6 +117,9 @@ class Layer:
     kernel_row_step: int = 1
     output_column_stride: int = 0
     kernel_column_stride: int = 0
+    write_row_stride: int = 0
+    write_column_stride: int = 0
+    transposed: bool = False  # the input lies with height and width exchanged
     weights: Int8Array | None = None
     channels: Channels
     zero_point: int
@@ -143,7 +146,26 @@ class Layer:
 
 def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     """The layer of a node. Raises Unsupported."""
-    layer = _lower(node, graph, config)
+    return _checked(_lower(node, graph, config), graph, config)
+
+
+def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | None:
+    """The layer of a convolution whose input the host sends with height and width exchanged, where that takes fewer steps.
+
+    A kernel that is longer than wide over few channels has longer runs that way: kws01's 10x4 over one channel takes four
+    chunks instead of ten.
+    """
+    if not isinstance(node, Conv2D):
+        return None
+    channels = graph.tensors[node.inputs[0]].shape[3]
+    dense = _ungrouped(node.weights, channels)
+    plain = _convolution(node, dense, graph, config)
+    turned = _convolution(node, dense, graph, config, transposed=True)
+    return _checked(turned, graph, config) if turned.steps < plain.steps else None
+
+
+def _checked(layer: Layer, graph: Graph, config: FabricConfig) -> Layer:
+    """The layer, if a descriptor can hold its counts and the memory its tensors. Raises Unsupported."""
     for what, count in (
         ("kernel rows", layer.kernel_rows),
         ("kernel columns", layer.kernel_columns),
@@ -279,6 +301,7 @@ def _(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
         row_limit=1,
         row_pitch=pixels * depth,
         output_column_stride=depth,
+        write_column_stride=outputs,
         round_once=True,
         weights=packed,
         **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
@@ -435,6 +458,8 @@ def _window(
         kernel_row_step=dilation[0],
         output_column_stride=stride[1] * channels,
         kernel_column_stride=dilation[1] * channels,
+        write_row_stride=output_columns * outputs,
+        write_column_stride=outputs,
         channels=_uniform(config.cols, bias=0, multiplier=0, shift=0),
         zero_point=0,
         low=-128,
@@ -442,7 +467,9 @@ def _window(
     )
 
 
-def _convolution(node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Graph, config: FabricConfig) -> Layer:
+def _convolution(
+    node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Graph, config: FabricConfig, *, transposed: bool = False
+) -> Layer:
     """The walk of a dense convolution; weights (outputs, kernel_h, kernel_w, channels)."""
     _check_weights(weights)
     _, height, width, channels = graph.tensors[node.inputs[0]].shape
@@ -450,12 +477,13 @@ def _convolution(node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Grap
     _, kernel_h, kernel_w, _ = weights.shape
     (top, _), (left, _) = node.padding
     stride, dilation = node.stride, node.dilation
-    if width == 1 and kernel_w == 1 and output_columns == 1 and left == 0:
-        # One column: the rows are contiguous, so walk them as columns.
+    write_strides = output_columns * outputs, outputs
+    # A map of one column lies in memory as its transpose does.
+    if transposed or (width == 1 and kernel_w == 1 and output_columns == 1 and left == 0):
         weights = weights.transpose(0, 2, 1, 3)
         height, width, output_rows, output_columns = width, height, output_columns, output_rows
         kernel_h, kernel_w, top, left = kernel_w, kernel_h, left, top
-        stride, dilation = stride[::-1], dilation[::-1]
+        stride, dilation, write_strides = stride[::-1], dilation[::-1], write_strides[::-1]
     merged = dilation[1] == 1 or kernel_w == 1
     packed = _pack_dense(weights, config, merged=merged)
     run = kernel_w * channels if merged else channels
@@ -480,6 +508,9 @@ def _convolution(node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Grap
         kernel_row_step=dilation[0],
         output_column_stride=stride[1] * channels,
         kernel_column_stride=dilation[1] * channels,
+        write_row_stride=write_strides[0],
+        write_column_stride=write_strides[1],
+        transposed=transposed,
         weights=packed,
         **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
     )

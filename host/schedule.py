@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..hw.config import FabricConfig
 from .ir import Graph, Int8Array, Node, Reshape
-from .lower import Channels, Layer
+from .lower import Channels, Layer, lower_transposed
 from .memory import MemoryPlan, plan_memory
 from .placement import Placement, place
 
@@ -120,6 +120,11 @@ class Segment:
     memory: MemoryPlan
     jobs: tuple[Job, ...] = ()
 
+    @property
+    def transposed(self) -> frozenset[str]:
+        """Inputs that the host sends with height and width exchanged."""
+        return frozenset(job.layer.inputs[0] for job in self.jobs if job.layer.transposed)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Schedule:
@@ -143,6 +148,9 @@ def schedule(graph: Graph, config: FabricConfig) -> Schedule:
     placements = place(graph, config)
     layers = {placement.node.name: placement.layer for placement in placements if placement.layer is not None}
     steps = _cut(graph, config, placements)
+    for step in steps:
+        if isinstance(step, Segment):
+            layers.update(_transposed(step, graph, config))
     order = [layers[node.name] for step in steps if isinstance(step, Segment) for node in step.nodes if node.name in layers]
     resident_tiles, ring_base = _residency(order, config)
     ring_size = config.weight_depth - ring_base
@@ -216,6 +224,17 @@ def _segment(graph: Graph, nodes: Sequence[Node], config: FabricConfig) -> Segme
     if memory is None:
         return None
     return Segment(nodes=tuple(nodes), inputs=inputs, outputs=outputs, memory=memory)
+
+
+def _transposed(segment: Segment, graph: Graph, config: FabricConfig) -> dict[str, Layer]:
+    """Better layers, by node name, for convolutions that alone read an input of the segment: the host turns it over."""
+    better = {}
+    for name in segment.inputs:
+        readers = [node for node in segment.nodes if name in node.inputs]
+        layer = lower_transposed(readers[0], graph, config) if len(readers) == 1 else None
+        if layer is not None:
+            better[readers[0].name] = layer
+    return better
 
 
 def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str, int], int]:
