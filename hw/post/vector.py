@@ -27,6 +27,51 @@ class Operand(data.Struct):
     shift: unsigned(5)
 
 
+class VectorLane(wiring.Component):
+    """One channel of the vector unit: i_value with `operand` and `first` in one cycle; `o_total` (ADD) and `o_largest` (MAX)
+    are right `LATENCY` cycles after the last step; `valid` and `begin` are the step's `valid` and `first`, `LATENCY - 1`
+    cycles late."""
+
+    LATENCY = 6
+
+    def __init__(self):
+        super().__init__(
+            {
+                "operand": In(Operand),
+                "i_value": In(signed(8)),
+                "valid": In(1),
+                "begin": In(1),
+                "o_total": Out(signed(32)),
+                "o_largest": Out(signed(8)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        multiplier = delay(m, self.operand.multiplier, 1, name="multiplier")
+        shift = delay(m, self.operand.shift, 3, name="shift")
+
+        centred = Signal(signed(9))
+        product = Signal(signed(40))
+        high = Signal(signed(29))
+        rounded, scaled = Signal(signed(30)), Signal(signed(30))
+        half = ((1 << shift) >> 1)[:30]
+        m.d.sync += [
+            centred.eq(self.i_value - self.operand.zero_point),
+            product.eq(centred * multiplier),
+            high.eq((product + (1 << (30 - ADD_LEFT_SHIFT))) >> (31 - ADD_LEFT_SHIFT)),
+            rounded.eq(high + half - ((shift != 0) & (high < 0))),
+            scaled.eq(rounded >> delay(m, shift, 1, name="shift_late")),
+        ]
+        late = delay(m, self.i_value, self.LATENCY - 1, name="late")
+        with m.If(self.valid):
+            m.d.sync += [
+                self.o_total.eq(Mux(self.begin, 0, self.o_total) + scaled),
+                self.o_largest.eq(Mux(self.begin | (late > self.o_largest), late, self.o_largest)),
+            ]
+        return m
+
+
 class VectorUnit(wiring.Component):
     """Element-wise sum (`add` high) or maximum over the steps of a result (`add` low).
 
@@ -34,7 +79,7 @@ class VectorUnit(wiring.Component):
     step of a result by `LATENCY` cycles.
     """
 
-    LATENCY = 6
+    LATENCY = VectorLane.LATENCY
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -55,37 +100,14 @@ class VectorUnit(wiring.Component):
         done = delay(m, step, 1, name="done")
         operand = Signal(Operand)
         m.d.comb += operand.eq(Mux(self.i_step.first, self.left, self.right))
-        multiplier = delay(m, operand.multiplier, 1, name="multiplier")
-        shift = delay(m, operand.shift, 3, name="shift")
-        shift_late = delay(m, shift, 1, name="shift_late")
-
         for channel in range(self._config.cols):
-            value = self.i_activations[channel]
-
-            centred = Signal(signed(9), name=f"centred_{channel}")
-            product = Signal(signed(40), name=f"product_{channel}")
-            high = Signal(signed(29), name=f"high_{channel}")
-            rounded = Signal(signed(30), name=f"rounded_{channel}")
-            scaled = Signal(signed(30), name=f"scaled_{channel}")
-            total = Signal(signed(32), name=f"total_{channel}")
-            half = ((1 << shift) >> 1)[:30]
-            m.d.sync += [
-                centred.eq(value - operand.zero_point),
-                product.eq(centred * multiplier),
-                high.eq((product + (1 << (30 - ADD_LEFT_SHIFT))) >> (31 - ADD_LEFT_SHIFT)),
-                rounded.eq(high + half - ((shift != 0) & (high < 0))),
-                scaled.eq(rounded >> shift_late),
+            m.submodules[f"lane_{channel}"] = lane = VectorLane()
+            m.d.comb += [
+                lane.operand.eq(operand),
+                lane.i_value.eq(self.i_activations[channel]),
+                lane.valid.eq(step.valid),
+                lane.begin.eq(step.first),
+                self.o.sums[channel].eq(Mux(self.add, lane.o_total, lane.o_largest)),
             ]
-            with m.If(step.valid):
-                m.d.sync += total.eq(Mux(step.first, 0, total) + scaled)
-
-            largest = Signal(signed(8), name=f"largest_{channel}")
-            late = delay(m, value, 5, name=f"late_{channel}")
-            with m.If(step.valid):
-                m.d.sync += largest.eq(Mux(step.first | (late > largest), late, largest))
-            m.d.comb += self.o.sums[channel].eq(Mux(self.add, total, largest))
-        m.d.comb += [
-            self.o.valid.eq(done.valid & done.last),
-            self.o.marks.eq(done.marks),
-        ]
+        m.d.comb += [self.o.valid.eq(done.valid & done.last), self.o.marks.eq(done.marks)]
         return m
