@@ -5,6 +5,7 @@ input, the device or the machine is at fault, 2 where the command line is. A tra
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a layer's name must not end the run
+    logging.basicConfig(format="celosia: %(message)s", level=logging.WARNING)
+    logging.getLogger("celosia").setLevel(logging.INFO)
     try:
         with _termination_as_interrupt():
             arguments = _parser().parse_args(argv)

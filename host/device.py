@@ -4,6 +4,7 @@ A device gets the graph once, when it is opened, and then tensors. It runs every
 the CPU, and says in `placements` which.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from .ir import Graph
 from .placement import Placement
 
 Array = npt.NDArray[Any]
+
+_log = logging.getLogger("celosia")  # what takes long is said there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +136,7 @@ def _open_simulator(address: str, graph: Graph, fabric: FabricConfig, trace: Pat
     from ..sim.engine import Simulator
     from .driver import FabricDevice
 
-    return FabricDevice(graph, fabric, Simulator(fabric, trace=trace))
+    return FabricDevice(graph, fabric, Simulator(fabric, trace=trace, notify=_log.info))
 
 
 _OPENERS: dict[str, Callable[[str, Graph, FabricConfig, Path | None], Device]] = {

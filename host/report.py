@@ -23,7 +23,7 @@ STALLS = ("weights", "activations", "output")
 """What a layer can wait for: the keys of `LayerReport.stalls`, and fields of `LayerCounters`."""
 
 _NAME_WIDTH = 32
-_FABRIC_ENGINES = ("mac", "vector")
+_FABRIC_ENGINES = ("mac", "depthwise", "vector")
 
 Number = int | float
 
@@ -32,7 +32,7 @@ Number = int | float
 class LayerReport:
     """One node of the network.
 
-    engine          "mac", "vector", "cpu", or "none" of a node that costs nothing
+    engine          "mac", "depthwise", "vector", "cpu", or "none" of a node that costs nothing
     macs            useful multiply-accumulates
     cycles          on the fabric: 0 of a node that does not run there
     utilization     macs / (cycles * macs_per_cycle of the fabric)

@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m celosia.host.demo", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="sim", help="what to run on: sim or golden (default: sim)")
-    parser.add_argument("--fabric", default="ecp5-85", help="preset of the fabric (default: ecp5-85)")
+    parser.add_argument("--fabric", default="ecp5-25", help="preset of the fabric (default: ecp5-25)")
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N images")
     parser.add_argument(
         "--output", type=Path, default=Path("build/demo"), metavar="DIR", help="where the picture goes (build/demo)"
