@@ -240,7 +240,9 @@ def _transposed(segment: Segment, graph: Graph, config: FabricConfig) -> dict[st
 def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str, int], int]:
     """How many tiles of each layer stay in the weight buffer (the first ones), and where the ring begins.
 
-    Layers with many results a tile stream first: the array works on a tile for as long as the next one loads.
+    Layers with many results a tile stream first: the array works on a tile for as long as the next one loads. Where there is
+    none, a layer near the network's begin shares the ring with one near its end: the ring comes filled for the first, and has
+    all the time between to fill for the second.
     """
     tiles = {layer.node.name: layer.tiles for layer in layers}
     total = sum(layer.words for layer in layers)
@@ -250,6 +252,13 @@ def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str,
     def least_ring(layer: Layer) -> int:
         # Two tiles, so that one loads while the other works; a layer of one result a tile flows through any ring.
         return 2 * layer.steps if layer.results > 1 else 8
+
+    pair = _two_ends(layers, total - config.weight_depth)
+    if pair is not None:
+        for layer, count in pair:
+            tiles[layer.node.name] -= count
+            total -= count * layer.steps
+        return tiles, total
 
     ring = 0
     candidates = [layer for layer in reversed(layers) if layer.words and not layer.repeat]
@@ -265,6 +274,22 @@ def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str,
         total = resident
     # Even the identity words of pooling count here: they are few.
     return tiles, total
+
+
+def _two_ends(layers: Sequence[Layer], excess: int) -> list[tuple[Layer, int]] | None:
+    """Two layers of one result a tile, and how many tiles of each to stream through a ring of one's share.
+
+    None where a layer has more results (it hides its streaming better), or no two layers have room.
+    """
+    weighted = [layer for layer in layers if layer.words and not layer.repeat]
+    if any(layer.results > 1 for layer in weighted):
+        return None
+    for steps in sorted({layer.steps for layer in weighted}):
+        count = -(-excess // steps)
+        fitting = [layer for layer in weighted if layer.steps == steps and layer.tiles >= count]
+        if len(fitting) > 1:
+            return [(fitting[0], count), (fitting[-1], count)]
+    return None
 
 
 def _jobs(layer: Layer, resident_tiles: int, ring_size: int, config: FabricConfig) -> Iterator[Job]:
