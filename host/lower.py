@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ..hw.config import FabricConfig
 from ..hw.isa import MAX_LEFT_SHIFT, Operation
-from ..hw.mac.depthwise import KERNEL, TAPS
+from ..hw.mac.depthwise import KERNEL, TAPS, DepthwiseUnit
 from .ir import (
     Add,
     AveragePool2D,
@@ -248,6 +248,7 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
         or stride[0] != stride[1]
         or stride[0] > _WINDOW_STRIDE_LIMIT
         or not KERNEL <= width <= config.line_depth
+        or height * width < max(DepthwiseUnit.FETCH_CYCLES, config.tile_cycles)
     ):
         return None
     # Where in the 3x3 window the kernel lies, and where the first centre is, by axis: every centre must be on the map.

@@ -7,6 +7,8 @@ from amaranth.utils import bits_for, ceil_log2
 STREAM_BYTES = 4
 """Bytes in a word of the fabric's input and output streams."""
 
+_BEATS_LIMIT = 4
+
 
 def _is_power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
@@ -54,6 +56,11 @@ class FabricConfig:
             raise ValueError(f"fabric {self.name!r}: rows must be a power of two of 4 or more, not {self.rows}")
         if self.cols % self.requant_lanes:
             raise ValueError(f"fabric {self.name!r}: requant_lanes must divide cols, not {self.requant_lanes}")
+        if self.beats > _BEATS_LIMIT:
+            raise ValueError(
+                f"fabric {self.name!r}: requant_lanes must be at least cols / {_BEATS_LIMIT}, not {self.requant_lanes}: the "
+                "channel parameters would come after the sums that they are for"
+            )
         if self.activation_bytes % self.rows:
             raise ValueError(f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}")
         if self.weight_depth < 2:

@@ -133,7 +133,7 @@ class Sequencer(wiring.Component):
         with m.If(~self.idle & ~fetch):
             m.d.sync += [total.eq(total + 1), record.eq(Mux(finished, 0, counted))]
         with m.If(self.store_done):
-            m.d.sync += until_store.eq(total)
+            m.d.sync += until_store.eq(total + 1)
         return m
 
     def _fetch(self, m, coming, ready, take, fetch):

@@ -43,9 +43,9 @@ class DepthwiseLane(wiring.Component):
     """One channel: its 3x3 window, its weights, nine multipliers, the sum.
 
     Members: `shift` moves the window one column on, `i_column` comes in (oldest row first); `rows_inside` and
-    `columns_inside` say in the next cycle which taps lie on the map, the others count as `pad`; `i_weight` with `weight_at`
-    (one bit a tap) is kept until `take` makes the kept weights the current ones. `o` follows `shift` by 4 cycles, `take` one
-    cycle before the sum's products are made.
+    `columns_inside` say in the next cycle which taps lie on the map, the others count as `pad`; `i_weights` with `weights_at`
+    (one bit a kernel row) are kept until `take` makes the kept weights the current ones. `o` follows `shift` by 5 cycles; its
+    products are made with the weights taken up to 2 cycles after `shift`.
     """
 
     def __init__(self):
@@ -56,8 +56,8 @@ class DepthwiseLane(wiring.Component):
                 "rows_inside": In(KERNEL),
                 "columns_inside": In(KERNEL),
                 "pad": In(signed(8)),
-                "weight_at": In(TAPS),
-                "i_weight": In(signed(8)),
+                "weights_at": In(KERNEL),
+                "i_weights": In(data.ArrayLayout(signed(8), KERNEL)),
                 "take": In(1),
                 "o": Out(signed(20)),
             }
@@ -74,11 +74,10 @@ class DepthwiseLane(wiring.Component):
             products = []
             for column in range(KERNEL):
                 place = f"{row}_{column}"
-                at = row * KERNEL + column
                 coming, weight, tap = (Signal(signed(8), name=f"{name}_{place}") for name in ("coming", "weight", "tap"))
                 product = Signal(signed(16), name=f"product_{place}")
-                with m.If(self.weight_at[at]):
-                    m.d.sync += coming.eq(self.i_weight)
+                with m.If(self.weights_at[row]):
+                    m.d.sync += coming.eq(self.i_weights[column])
                 with m.If(self.take):
                     m.d.sync += weight.eq(coming)
                 inside = self.rows_inside[row] & self.columns_inside[column]
@@ -103,8 +102,8 @@ class DepthwiseUnit(wiring.Component):
 
     LATENCY = 6
 
-    FETCH_CYCLES = TAPS + 3
-    """Least cycles from the end of a tile to that of the next: the next tile's weights are read meanwhile."""
+    FETCH_CYCLES = KERNEL + 3
+    """Least words of a tile's map: the next tile's weights are read meanwhile."""
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -233,50 +232,51 @@ class DepthwiseUnit(wiring.Component):
         return centre
 
     def _weights(self, m, advance, lanes):
-        """`advance` gives the lanes the next tile's weights, which are read meanwhile, one tap a cycle."""
+        """`advance` gives the lanes the next tile's weights, which are read meanwhile, one kernel row a cycle."""
         config = self._config
-        quads = config.cols // STREAM_BYTES
-        m.submodules.weights = memory = Memory(shape=data.ArrayLayout(32, quads), depth=TAPS * config.depthwise_tiles, init=[])
+        quads = KERNEL * config.cols // STREAM_BYTES
+        depth = KERNEL * config.depthwise_tiles
+        m.submodules.weights = memory = Memory(shape=data.ArrayLayout(32, quads), depth=depth, init=[])
         write = memory.write_port(granularity=1)
-        quad = Signal(range(max(quads, 2)))
-        target = Signal(range(TAPS * config.depthwise_tiles))
+        quad = Signal(range(quads))
+        target = Signal(range(depth))
         m.d.comb += [self.i.ready.eq(1), write.addr.eq(target)]
         for index in range(quads):
             m.d.comb += [write.data[index].eq(self.i.payload), write.en[index].eq(self.i.valid & (quad == index))]
         with m.If(self.load_at):
-            m.d.sync += [quad.eq(0), target.eq(self.load_entry * TAPS)]
+            m.d.sync += [quad.eq(0), target.eq(self.load_entry * KERNEL)]
         with m.Elif(self.i.valid):
             m.d.sync += quad.eq(quad + 1)
             with m.If(quad == quads - 1):
                 m.d.sync += [quad.eq(0), target.eq(target + 1)]
 
         read = memory.read_port()
-        pointer = Signal(range(TAPS * config.depthwise_tiles))
-        tap, arrived = Signal(range(TAPS)), Signal(range(TAPS))
+        pointer = Signal(range(depth))
+        row, arrived = Signal(range(KERNEL)), Signal(range(KERNEL))
         fetching, arriving, complete = Signal(), Signal(), Signal()
         fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
         m.d.comb += read.addr.eq(pointer)
-        m.d.sync += [arriving.eq(fetching), arrived.eq(tap), complete.eq(arriving & (arrived == TAPS - 1))]
+        m.d.sync += [arriving.eq(fetching), arrived.eq(row), complete.eq(arriving & (arrived == KERNEL - 1))]
         with m.If(fetching):
-            m.d.sync += [pointer.eq(pointer + 1), tap.eq(tap + 1)]
-            with m.If(tap == TAPS - 1):
-                m.d.sync += [tap.eq(0), fetching.eq(0)]
+            m.d.sync += [pointer.eq(pointer + 1), row.eq(row + 1)]
+            with m.If(row == KERNEL - 1):
+                m.d.sync += [row.eq(0), fetching.eq(0)]
         take = Signal()
         m.d.comb += take.eq(advance | (fresh & complete))
         with m.If(take):
             m.d.sync += [fetching.eq(1), fresh.eq(0)]
-        taps = Signal(TAPS)
-        m.d.comb += taps.eq(Mux(arriving, 1 << arrived, 0))
+        at = Signal(KERNEL)
+        m.d.comb += at.eq(Mux(arriving, 1 << arrived, 0))
+        read_bytes = read.data.as_value()
         for channel, lane in enumerate(lanes):
-            m.d.comb += [
-                lane.weight_at.eq(taps),
-                lane.i_weight.eq(read.data.as_value()[8 * channel : 8 * channel + 8]),
-                lane.take.eq(take),
-            ]
+            m.d.comb += [lane.weights_at.eq(at), lane.take.eq(take)]
+            for column in range(KERNEL):
+                place = column * config.cols + channel
+                m.d.comb += lane.i_weights[column].eq(read_bytes[8 * place : 8 * place + 8])
         with m.If(self.start):
             m.d.sync += [
-                pointer.eq(self.descriptor.weight_base * TAPS),
-                tap.eq(0),
+                pointer.eq(self.descriptor.weight_base * KERNEL),
+                row.eq(0),
                 fetching.eq(1),
                 arriving.eq(0),
                 complete.eq(0),

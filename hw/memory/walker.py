@@ -19,7 +19,6 @@ from ..config import FabricConfig
 from ..delay import delay
 from ..engine import Step
 from ..isa import Descriptor, Operation
-from ..mac.depthwise import DepthwiseUnit
 from .activations import ActivationMemory, ActivationRead
 from .weights import WeightRequest
 
@@ -127,22 +126,25 @@ class WindowWalker(wiring.Component):
         """Decides whether the step is taken now, and says why not."""
         config = self._config
         result_timer = Signal(range(config.beats + 1))
-        tile_timer = Signal(range(max(config.tile_cycles, DepthwiseUnit.FETCH_CYCLES) + 1))
+        tile_timer = Signal(range(config.tile_cycles + 1))
         paced = Signal()
-        # A depthwise step is a word of the input: where the window skips centres, results come less often than steps.
-        depthwise = self.descriptor.operation == Operation.DEPTHWISE
-        free = depthwise & (self.descriptor.window_stride >= config.beats) & (self.descriptor.window_stride != 1)
-        tile_cycles = max(config.tile_cycles, DepthwiseUnit.FETCH_CYCLES)
+        # A depthwise step is a word of the input: where the window skips centres, results come less often than steps, also
+        # from the last centre of a tile to the first of the next.
+        descriptor = self.descriptor
+        depthwise = descriptor.operation == Operation.DEPTHWISE
+        free = (
+            depthwise
+            & (descriptor.window_stride > 1)
+            & (descriptor.window_stride >= config.beats)
+            & ((descriptor.window_row != 0) | (descriptor.window_column + 1 >= config.beats))
+        )
         m.d.comb += [
-            paced.eq((result_end & (result_timer != 0) & ~free) | (tile_end & (tile_timer != 0) & ~self.descriptor.repeat)),
+            paced.eq((result_end & (result_timer != 0) & ~free) | (tile_end & (tile_timer != 0) & ~descriptor.repeat)),
             self.taken.eq(self.active & self.weight_ready & ~paced),
             self.stalled.eq(self.active & paced),
             self.starved.eq(self.active & ~paced & ~self.weight_ready),
         ]
-        for timer, end, cycles in (
-            (result_timer, result_end, config.beats),
-            (tile_timer, tile_end, Mux(depthwise, tile_cycles, config.tile_cycles)),
-        ):
+        for timer, end, cycles in ((result_timer, result_end, config.beats), (tile_timer, tile_end, config.tile_cycles)):
             with m.If(self.taken & end):
                 m.d.sync += timer.eq(cycles - 1)
             with m.Elif(timer != 0):

@@ -54,8 +54,8 @@ class VectorLane(wiring.Component):
         centred = Signal(signed(9))
         product = Signal(signed(40))
         high = Signal(signed(29))
-        rounded, scaled = Signal(signed(30)), Signal(signed(30))
-        half = ((1 << shift) >> 1)[:30]
+        rounded, scaled = Signal(signed(32)), Signal(signed(30))
+        half = (1 << shift) >> 1
         m.d.sync += [
             centred.eq(self.i_value - self.operand.zero_point),
             product.eq(centred * multiplier),

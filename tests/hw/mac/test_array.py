@@ -1,0 +1,116 @@
+"""The array against a matrix product: every cycle something else, results at the latency that the class names."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from celosia.hw.config import preset
+from celosia.hw.engine import Marks
+from celosia.hw.mac.array import SystolicArray
+from celosia.hw.mac.cell import PairCell
+
+MINI = replace(preset("mini"), weight_depth=8)
+EIGHT = replace(preset("ecp5-25"), weight_depth=8)
+
+
+def loads(weights, words):
+    """The `load` port's values for these words of weights (depth, rows, cols), in a board's order."""
+    return [
+        {
+            "enable": 1,
+            "address": int(word),
+            "row": row,
+            "quad": quad,
+            "data": weights[word, row, 4 * quad : 4 * quad + 4].tolist(),
+        }
+        for word in words
+        for row in range(weights.shape[1])
+        for quad in range(weights.shape[2] // 4)
+    ]
+
+
+def noise_step(rng):
+    return {"valid": 0, "first": int(rng.integers(2)), "last": int(rng.integers(2)), "marks": int(rng.integers(8))}
+
+
+def random_steps(rng, count, bubbles):
+    """Steps of `count` results of 1 to 6 steps, with bubbles of noise between them."""
+    steps = []
+    for _ in range(count):
+        length = int(rng.integers(1, 7))
+        for index in range(length):
+            while rng.random() < bubbles:
+                steps.append(noise_step(rng))
+            steps.append(
+                {"valid": 1, "first": int(index == 0), "last": int(index == length - 1), "marks": int(rng.integers(8))}
+            )
+    return steps
+
+
+def simulate(bench, config, weights, steps, addresses, activations, loading=()):
+    """What `o` gives: {cycle of the step with `last`: (marks, sums)}, after the banks took `weights`."""
+    array = SystolicArray(config)
+    assert array.latency == SystolicArray.latency_of(config) == config.rows + PairCell.LATENCY + config.pairs
+    loading = iter(loading)
+    results = {}
+
+    async def testbench(ctx):
+        for load in loads(weights, range(len(weights))):
+            bench.put(ctx, array.load, **load)
+            await ctx.tick()
+        ctx.set(array.load.enable, 0)
+        await bench.ticks(ctx, 2)
+        for cycle in range(len(steps) + array.latency):
+            if cycle < len(steps):
+                ctx.set(array.i_step, {**steps[cycle], "marks": Marks.from_bits(steps[cycle]["marks"])})
+                ctx.set(array.i_address, int(addresses[cycle]))
+                ctx.set(array.i_activations, activations[cycle].tolist())
+            else:
+                ctx.set(array.i_step.valid, 0)
+            bench.put(ctx, array.load, **next(loading, {"enable": 0}))
+            if ctx.get(array.o.valid):
+                results[cycle - array.latency] = (ctx.get(array.o.marks.as_value()), list(ctx.get(array.o.sums)))
+            await ctx.tick()
+
+    bench.run(array, testbench)
+    return results
+
+
+def expected(weights, steps, addresses, activations):
+    """The same by a matrix product for every step."""
+    results = {}
+    total = None
+    for cycle, step in enumerate(steps):
+        if step["valid"]:
+            products = activations[cycle].astype(np.int64) @ weights[addresses[cycle]].astype(np.int64)
+            total = products if step["first"] else total + products
+            if step["last"]:
+                results[cycle] = (step["marks"], total.tolist())
+    return results
+
+
+@pytest.mark.parametrize("config", [MINI, EIGHT], ids=["4x4", "8x8"])
+@pytest.mark.parametrize("bubbles", [0.0, 0.4])
+def test_array_is_a_matrix_product(bench, config, bubbles):
+    rng = bench.rng
+    weights = rng.integers(-127, 128, (8, config.rows, config.cols)).astype(np.int8)
+    weights[0], weights[1] = -127, 127
+    steps = random_steps(rng, 100, bubbles)
+    addresses = rng.integers(0, 8, len(steps))
+    activations = rng.integers(-128, 128, (len(steps), config.rows)).astype(np.int8)
+    activations[rng.random(len(steps)) < 0.2] = -128
+    results = simulate(bench, config, weights, steps, addresses, activations)
+    assert results == expected(weights, steps, addresses, activations)
+
+
+def test_weights_load_while_the_array_works(bench):
+    """A word may be overwritten as soon as no step in flight reads it; the other words do not notice."""
+    rng = bench.rng
+    weights = rng.integers(-127, 128, (8, 4, 4)).astype(np.int8)
+    steps = random_steps(rng, 100, 0.1)
+    addresses = rng.integers(0, 6, len(steps))
+    activations = rng.integers(-128, 128, (len(steps), 4)).astype(np.int8)
+    noise = rng.integers(-127, 128, (8, 4, 4)).astype(np.int8)
+    loading = [load for _ in range(100) for load in loads(noise, (6, 7))]
+    results = simulate(bench, MINI, weights, steps, addresses, activations, loading)
+    assert results == expected(weights, steps, addresses, activations)

@@ -1,0 +1,64 @@
+"""Partial sums: a reduction in pieces gives the sums of the whole."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from celosia.hw.config import preset
+from celosia.hw.engine import Marks
+from celosia.hw.post.partial import PartialSums
+
+CONFIG = replace(preset("mini"), name="partial", partial_depth=16)
+
+
+def wrap(value):
+    return (value + 2**31) % 2**32 - 2**31
+
+
+def run_pieces(bench, pieces, gap):
+    """Runs (add, keep, sums) one after another; returns what came out of each and whether `kept` was seen."""
+    unit = PartialSums(CONFIG)
+    outputs = []
+
+    async def testbench(ctx):
+        for add, keep, sums in pieces:
+            ctx.set(unit.add, add)
+            ctx.set(unit.keep, keep)
+            ctx.set(unit.start, 1)
+            await ctx.tick()
+            ctx.set(unit.start, 0)
+            due, seen, kept, given = {}, {}, [], []
+            cycle = 0
+            while len(given) < len(sums) or cycle <= max(due) + 3:
+                take = len(given) < len(sums) and bench.rng.random() >= gap
+                ctx.set(unit.i.valid, take)
+                if take:
+                    marks = int(bench.rng.integers(4)) + 4 * (len(given) == len(sums) - 1)
+                    ctx.set(unit.i.marks, Marks.from_bits(marks))
+                    ctx.set(unit.i.sums, sums[len(given)].tolist())
+                    due[cycle + unit.LATENCY] = marks
+                    given.append(cycle)
+                if ctx.get(unit.o.valid):
+                    seen[cycle] = (ctx.get(unit.o.marks.as_value()), list(ctx.get(unit.o.sums)))
+                if ctx.get(unit.kept):
+                    kept.append(cycle)
+                await ctx.tick()
+                cycle += 1
+            assert kept == ([max(due)] if keep else [])
+            assert {at: marks for at, (marks, _) in seen.items()} == ({} if keep else due)
+            outputs.append([values for _, values in seen.values()])
+
+    bench.run(unit, testbench)
+    return outputs
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.6])
+@pytest.mark.parametrize("depth", [1, 7, 16])
+def test_pieces_add_up(bench, gap, depth):
+    """Three layers of one to four pieces, one after another; the last piece of each hands the totals on."""
+    layers = [[bench.rng.integers(-(2**31), 2**31, (depth, CONFIG.cols)) for _ in range(count)] for count in (3, 1, 2, 4)]
+    pieces = [(index > 0, index + 1 < len(layer), sums) for layer in layers for index, sums in enumerate(layer)]
+    outputs = run_pieces(bench, pieces, gap)
+    finished = [values for (_, keep, _), values in zip(pieces, outputs, strict=True) if not keep]
+    for layer, values in zip(layers, finished, strict=True):
+        np.testing.assert_array_equal(values, wrap(sum(layer)))

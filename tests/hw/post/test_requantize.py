@@ -1,0 +1,121 @@
+"""The requantizer lane against the golden rounding, a channel of its own every cycle."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from celosia.hw.isa import MAX_LEFT_SHIFT
+from celosia.hw.post.requantize import RequantizeLane
+from celosia.sim.golden import requantize, requantize_once
+
+MIN, MAX = -(2**31), 2**31 - 1
+SUMS = (MIN, MIN + 1, -(2**30), -(2**24) - 1, -3, -2, -1, 0, 1, 2, 3, 2**24, 2**30, MAX - 1, MAX)
+MULTIPLIERS = (0, 2**30, 2**30 + 1, 3 * 2**29, 0x55555555, MAX - 1, MAX)
+SHIFTS = range(-31, MAX_LEFT_SHIFT + 1)
+RANGES = ((0, -128, 127), (-128, -128, 127), (127, -128, 127), (5, 5, 100), (-7, -20, -20))
+
+
+def wrap(value):
+    return (np.asarray(value, np.int64) + 2**31) % 2**32 - 2**31
+
+
+def simulate(bench, cases, **output_range):
+    """The lane's answers to (sum, bias, multiplier, shift), one a cycle; each must come at the class's latency."""
+    lane = RequantizeLane()
+    results = []
+
+    async def testbench(ctx):
+        ctx.set(lane.i_range, output_range)
+        for cycle in range(len(cases) + lane.LATENCY):
+            if cycle < len(cases):
+                total, bias, multiplier, shift = (int(value) for value in cases[cycle])
+                ctx.set(lane.i_sum, total)
+                ctx.set(lane.i_channel, {"bias": bias, "multiplier": multiplier, "shift": shift})
+            if cycle >= lane.LATENCY:
+                results.append(ctx.get(lane.o))
+            await ctx.tick()
+
+    bench.run(lane, testbench)
+    return np.array(results, np.int8)
+
+
+def check(bench, cases, golden, *, round_once, zero_point=0, low=-128, high=127):
+    cases = np.array(cases, np.int64)
+    total, bias, multiplier, shift = cases.T
+    expected = golden(wrap(total + bias), multiplier, shift, zero_point, low, high)
+    results = simulate(bench, cases, zero_point=zero_point, low=low, high=high, round_once=round_once)
+    wrong = np.flatnonzero(results != expected)
+    assert wrong.size == 0, f"(sum, bias, multiplier, shift) {cases[wrong[0]]}: {results[wrong[0]]}, not {expected[wrong[0]]}"
+    return expected
+
+
+def visible(rng, count, shifts=SHIFTS):
+    """Cases whose results spread over int8: the sum is chosen after the factor, often next to a half."""
+    shift = rng.choice(shifts, count)
+    multiplier = rng.integers(2**30, 2**31, count)
+    factor = multiplier * 2.0 ** (shift - 31.0)
+    steps = rng.integers(-300, 300, count) / 2 + rng.choice([0, 0, 1e-9, -1e-9, 0.1], count)
+    biased = np.clip(np.rint(steps / factor) + rng.integers(-1, 2, count), MIN, MAX).astype(np.int64)
+    bias = rng.choice([0, 1, -1, 12345, -(2**20)], count)
+    fits = np.abs(biased * 2.0 ** np.maximum(shift, 0)) < 2**31 - 1
+    return np.stack([wrap(biased - bias), bias, multiplier, shift], axis=1)[fits]
+
+
+def ties(rng, count):
+    """Negative and positive halves before the right shift: sums that the doubled high half leaves as they are."""
+    shift = rng.integers(-20, 0, count)
+    biased = (2 * rng.integers(-130, 130, count) + 1) << (-shift - 1)
+    # x * 2**30 needs an even x to lose nothing; one half of it comes back.
+    return np.stack([2 * biased, 0 * biased, 0 * biased + 2**30, shift], axis=1)
+
+
+@pytest.mark.parametrize("golden", [requantize, requantize_once])
+def test_extremes(bench, golden):
+    """Every combination, except where a left shift leaves 32 bits: there the golden model with one rounding saturates."""
+    once = golden is requantize_once
+    cases = [
+        (total, 0, multiplier, shift)
+        for total, multiplier, shift in product(SUMS, MULTIPLIERS, SHIFTS)
+        if not once or MIN <= total << max(shift, 0) <= MAX
+    ]
+    check(bench, cases, golden, round_once=once)
+
+
+@pytest.mark.parametrize("golden", [requantize, requantize_once])
+@pytest.mark.parametrize(("zero_point", "low", "high"), RANGES)
+def test_results_of_layers(bench, golden, zero_point, low, high):
+    cases = np.concatenate([visible(bench.rng, 1500), ties(bench.rng, 200)])
+    once = golden is requantize_once
+    expected = check(bench, cases, golden, round_once=once, zero_point=zero_point, low=low, high=high)
+    assert len(np.unique(expected)) > 0.5 * (high - low)
+
+
+def test_two_roundings_and_one_differ_where_they_should(bench):
+    cases = ties(bench.rng, 300)
+    two = check(bench, cases, requantize, round_once=0)
+    one = check(bench, cases, requantize_once, round_once=1)
+    assert (two != one).any(), "no case tells the roundings apart"
+
+
+def test_sum_and_bias_wrap_as_int32(bench):
+    cases = [(total, bias, 2**30, shift) for total, bias in product(SUMS, (MIN, MAX, -1, 1)) for shift in (-25, -20, 0)]
+    check(bench, cases, requantize, round_once=0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-128, 127), (-10, 90)])
+def test_average_divides_halves_away_from_zero(bench, low, high):
+    """TensorFlow Lite's average: (|t| + count // 2) // count with t's sign; the lane multiplies by a reciprocal."""
+    rng = bench.rng
+    counts = [1, 2, 3, 4, 5, 6, 7, 9, 16, 25, 48, 49, 64, 100, 121, 255, 256, 257, 1000, 4096, 65535]
+    cases, expected = [], []
+    for count in counts:
+        right = (count - 1).bit_length() - 1
+        multiplier = -(-(1 << (31 + right)) // count)
+        halves = [count * whole + count // 2 + nudge for whole in (-128, -3, -1, 0, 1, 126) for nudge in (-1, 0, 1)]
+        limits = [-128 * count, 127 * count]
+        for total in [*halves, *(-half for half in halves), *limits, *rng.integers(*limits, 40).tolist()]:
+            cases.append((total, count // 2, multiplier, -right))
+            magnitude = (abs(total) + count // 2) // count
+            expected.append(min(max(magnitude if total >= 0 else -magnitude, low), high))
+    results = simulate(bench, cases, low=low, high=high, average=1)
+    assert results.tolist() == expected

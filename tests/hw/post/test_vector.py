@@ -1,0 +1,101 @@
+"""Maximum and element-wise sum against the golden models' arithmetic."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from celosia.hw.config import preset
+from celosia.hw.engine import Marks
+from celosia.hw.post.vector import ADD_LEFT_SHIFT, VectorUnit
+from celosia.sim.golden import multiply_by_quantized_multiplier
+
+CONFIG = replace(preset("mini"), name="vector")
+
+
+def simulate(bench, results, bubbles, *, add, operands=({}, {})):
+    """`o` for each of `results`, arrays (steps, cols) int8, with its cycle checked against the latency."""
+    rng = bench.rng
+    unit = VectorUnit(CONFIG)
+    steps = []
+    for result in results:
+        for index, values in enumerate(result):
+            while rng.random() < bubbles:
+                steps.append((0, int(rng.integers(2)), int(rng.integers(2)), 0, rng.integers(-128, 128, CONFIG.cols)))
+            steps.append((1, int(index == 0), int(index == len(result) - 1), int(rng.integers(8)), values))
+    due = {cycle + unit.LATENCY: step[3] for cycle, step in enumerate(steps) if step[0] and step[2]}
+    seen = {}
+    sums = []
+
+    async def testbench(ctx):
+        ctx.set(unit.add, add)
+        ctx.set(unit.left, operands[0])
+        ctx.set(unit.right, operands[1])
+        for cycle in range(len(steps) + unit.LATENCY):
+            if cycle < len(steps):
+                valid, first, last, marks, values = steps[cycle]
+                ctx.set(unit.i_step, {"valid": valid, "first": first, "last": last, "marks": Marks.from_bits(marks)})
+                ctx.set(unit.i_activations, values.tolist())
+            else:
+                ctx.set(unit.i_step.valid, 0)
+            if ctx.get(unit.o.valid):
+                seen[cycle] = ctx.get(unit.o.marks.as_value())
+                sums.append(list(ctx.get(unit.o.sums)))
+            await ctx.tick()
+
+    bench.run(unit, testbench)
+    assert seen == due
+    return np.array(sums)
+
+
+def check_add(bench, operands, left, right, bubbles=0.0):
+    def scaled(values, operand):
+        centred = (values.astype(np.int32) - operand["zero_point"]) << ADD_LEFT_SHIFT
+        return multiply_by_quantized_multiplier(centred, operand["multiplier"], -operand["shift"]).astype(np.int64)
+
+    sums = simulate(bench, np.stack([left, right], axis=1), bubbles, add=1, operands=operands)
+    expected = scaled(left, operands[0]) + scaled(right, operands[1])
+    wrong = np.argwhere(sums != expected)
+    assert wrong.size == 0, (
+        f"{operands}: {left[*wrong[0]]} + {right[*wrong[0]]} is {sums[*wrong[0]]}, not {expected[*wrong[0]]}"
+    )
+
+
+@pytest.mark.parametrize("bubbles", [0.0, 0.5])
+def test_maximum(bench, bubbles):
+    rng = bench.rng
+    low, high = [(-128, 128), (-128, -100), (-3, 3)][int(rng.integers(3))]
+    results = [rng.integers(low, high, (int(rng.integers(1, 12)), CONFIG.cols)) for _ in range(200)]
+    results += [np.full((3, CONFIG.cols), -128), np.array([[127, -128, 0, -1], [-128, 127, -1, 0]])]
+    sums = simulate(bench, results, bubbles, add=0)
+    np.testing.assert_array_equal(sums, [result.max(axis=0) for result in results])
+
+
+def every_value(rng):
+    """Two operands (64 x cols) that hold every int8 once, each in an order of its own."""
+    return [rng.permutation(np.arange(-128, 128)).reshape(-1, CONFIG.cols) for _ in range(2)]
+
+
+@pytest.mark.parametrize("bubbles", [0.0, 0.5])
+def test_add(bench, bubbles):
+    rng = bench.rng
+    for _ in range(6):
+        operands = [
+            {
+                "multiplier": int(rng.integers(2**30, 2**31)),
+                "zero_point": int(rng.integers(-128, 128)),
+                "shift": int(rng.integers(0, 12)),
+            }
+            for _ in range(2)
+        ]
+        check_add(bench, operands, *every_value(rng), bubbles)
+
+
+@pytest.mark.parametrize("shift", range(32))
+def test_add_at_every_shift(bench, shift):
+    """The largest and the smallest operands, at every shift that an operand can name."""
+    for multiplier, zero_point in ((2**30, 127), (2**31 - 1, -128)):
+        operands = [
+            {"multiplier": multiplier, "zero_point": zero_point, "shift": shift},
+            {"multiplier": 0x55555555, "zero_point": 0, "shift": shift},
+        ]
+        check_add(bench, operands, *every_value(bench.rng))

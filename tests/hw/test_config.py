@@ -1,0 +1,92 @@
+"""The fabric's configuration: presets, derived sizes, and what is refused."""
+
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+from celosia.hw.config import STREAM_BYTES, FabricConfig, preset, presets
+from hypothesis import given
+from hypothesis import strategies as st
+
+MINI = preset("mini")
+
+
+def test_presets_have_their_names():
+    assert [preset(config.name) for config in presets()] == list(presets())
+    assert {"mini", "ecp5-25", "ecp5-85", "ecp5-85-w8k"} <= {config.name for config in presets()}
+    # What the preset is for: nearly every layer's weights stream through 8 KiB.
+    assert preset("ecp5-85-w8k").weight_bytes == 8192
+    assert replace(preset("ecp5-85"), name="ecp5-85-w8k", weight_depth=32) == preset("ecp5-85-w8k")
+    assert (preset("ecp5-85").macs_per_cycle, preset("mini").macs_per_cycle) == (256, 16)
+
+
+@pytest.mark.parametrize("config", presets(), ids=lambda config: config.name)
+def test_derived_sizes(config):
+    assert config.macs_per_cycle == config.rows * config.cols == 2 * config.rows * config.pairs
+    assert config.weight_bytes == config.weight_depth * config.macs_per_cycle
+    assert config.beats * config.requant_lanes == config.cols
+    assert 1 << config.activation_address_bits >= config.activation_bytes
+    assert 1 << config.weight_address_bits >= config.weight_depth
+    assert config.tile_cycles > 2 * config.beats
+
+
+@given(st.sampled_from(presets()), st.integers(2, 5000))
+def test_addresses_reach_the_last_word_and_no_further(config, depth):
+    changed = replace(config, weight_depth=depth)
+    assert 1 << (changed.weight_address_bits - 1) < depth <= 1 << changed.weight_address_bits
+
+
+def test_presets_with_changes():
+    config = preset("ecp5-85,weight_depth=32,activation_bytes=131072")
+    assert (config.weight_depth, config.activation_bytes, config.rows) == (32, 131072, 16)
+    assert config.name == "ecp5-85,weight_depth=32,activation_bytes=131072"
+    assert replace(config, name="ecp5-85", weight_depth=1024, activation_bytes=65536) == preset("ecp5-85")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ecp5", r"unknown fabric 'ecp5': choose one of mini, ecp5-25"),
+        ("", "unknown fabric ''"),
+        ("mini,depth=3", r"'depth=3' is not SIZE=NUMBER with a size of .*weight_depth"),
+        ("mini,name=3", "'name=3' is not SIZE=NUMBER"),
+        ("mini,rows", "'rows' is not SIZE=NUMBER"),
+        ("mini,weight_depth=-3", "'weight_depth=-3' is not SIZE=NUMBER"),
+        ("mini,weight_depth=4.5", "is not SIZE=NUMBER"),
+        ("mini,", "'' is not SIZE=NUMBER"),
+    ],
+)
+def test_refused_names(name, words):
+    with pytest.raises(ValueError, match=words):
+        preset(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rows": 8}, "cols must equal rows, not 4 against 8"),
+        ({"rows": 12, "cols": 12}, "rows must be a power of two of 4 or more, not 12"),
+        ({"rows": 2, "cols": 2}, "rows must be a power of two of 4 or more, not 2"),
+        ({"requant_lanes": 3}, "requant_lanes must divide cols, not 3"),
+        ({"requant_lanes": 8}, "requant_lanes must divide cols, not 8"),
+        ({"activation_bytes": 16385}, "activation_bytes must be a multiple of rows, not 16385"),
+        ({"weight_depth": 1}, "weight_depth must be 2 or more, not 1"),
+        ({"weight_depth": 2.0}, "weight_depth must be a positive integer, not 2.0"),
+    ],
+)
+def test_refused_sizes(changes, words):
+    with pytest.raises(ValueError, match=words) as refusal:
+        replace(MINI, **changes)
+    assert str(refusal.value).startswith("fabric 'mini': ")
+
+
+@pytest.mark.parametrize("size", [item.name for item in fields(FabricConfig) if item.name not in ("name", "depthwise_tiles")])
+def test_every_size_is_positive(size):
+    for value in (0, -4):
+        with pytest.raises(ValueError, match=f"fabric 'mini': {size} must be a positive integer, not {value}"):
+            replace(MINI, **{size: value})
+
+
+def test_a_configuration_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        MINI.rows = 8
+    assert MINI.rows % STREAM_BYTES == 0

@@ -1,0 +1,217 @@
+"""The loader against the command set's definition: who gets which word, with what address, in the host's order."""
+
+from dataclasses import replace
+
+import pytest
+from celosia.hw.config import preset
+from celosia.hw.isa import Command, Header
+from celosia.hw.loader import Loader
+
+CONFIG = replace(preset("mini"), weight_depth=64, program_words=128)
+UNKNOWN = (max(command.value for command in Command) + 1, 77, 255)
+
+STREAMS = ("weights", "channels", "depthwise")
+PAYLOAD_OF = {
+    Command.LOAD_WEIGHTS: "weights",
+    Command.STREAM_WEIGHTS: "weights",
+    Command.LOAD_CHANNELS: "channels",
+    Command.LOAD_DEPTHWISE: "depthwise",
+}
+
+
+def words_of(packets):
+    for command, address, payload in packets:
+        yield Header.const({"command": command & 0xFF, "count": len(payload)}).as_value().value
+        yield address
+        yield from payload
+
+
+def events_of(packets):
+    """What the packets mean, by the command set's own comments."""
+    for number, address, payload in packets:
+        command = Command(number) if number not in UNKNOWN else Command.NOP
+        if command in (Command.LOAD_WEIGHTS, Command.LOAD_CHANNELS, Command.LOAD_DEPTHWISE):
+            yield (command.name.lower(), address)
+        if command is Command.START:
+            yield ("start", address)
+        for index, word in enumerate(payload):
+            if command is Command.LOAD_ACTIVATIONS:
+                octets = [(word >> 8 * lane & 255 ^ 128) - 128 for lane in range(4)]
+                yield ("activations", (address + 4 * index) % CONFIG.activation_bytes, 4, octets)
+            elif command is Command.LOAD_PROGRAM:
+                yield ("program", (address + index) % CONFIG.program_words, word)
+            elif command is Command.SET_RING:
+                yield ("ring", address % CONFIG.weight_depth, word % (2 * CONFIG.weight_depth))
+            elif command in PAYLOAD_OF:
+                yield (PAYLOAD_OF[command], command is Command.STREAM_WEIGHTS, word)
+
+
+class Rig:
+    """A loader whose receivers pause as `stalls` says, and everything that it told them."""
+
+    def __init__(self, bench, stalls):
+        self.bench = bench
+        self.loader = Loader(CONFIG)
+        self.pauses = {name: bench.pauses(stalls) for name in (*STREAMS, "starts", "activations", "idle")}
+        self.events = []
+        self.idle = 0
+
+    async def receivers(self, ctx):
+        """Sees a cycle last: sets who is ready, then notes what happens in it."""
+        loader = self.loader
+        while True:
+            for name in (*STREAMS, "starts"):
+                ctx.set(getattr(loader, name).ready, not next(self.pauses[name]))
+            ctx.set(loader.activations_ready, not next(self.pauses["activations"]))
+            self.idle = not next(self.pauses["idle"])
+            ctx.set(loader.idle, self.idle)
+            self.note(ctx)
+            await ctx.tick()
+
+    def note(self, ctx):
+        loader, events = self.loader, self.events
+        for name in ("load_weights", "load_channels", "load_depthwise"):
+            if ctx.get(getattr(loader, name)):
+                events.append((name, ctx.get(loader.load_address)))
+        write = loader.activations
+        if ctx.get(write.enable) and ctx.get(loader.activations_ready):
+            events.append(("activations", ctx.get(write.address), ctx.get(write.count), list(ctx.get(write.data))))
+        if ctx.get(loader.program.enable):
+            events.append(("program", ctx.get(loader.program.address), ctx.get(loader.program.data)))
+        if ctx.get(loader.set_ring):
+            address = ctx.get(loader.load_address) % CONFIG.weight_depth
+            events.append(("ring", address, ctx.get(loader.ring_size)))
+        for name in STREAMS:
+            stream = getattr(loader, name)
+            if ctx.get(stream.valid) and ctx.get(stream.ready):
+                events.append((name, bool(ctx.get(loader.ring)), ctx.get(stream.payload)))
+        if ctx.get(loader.starts.valid) and ctx.get(loader.starts.ready):
+            events.append(("start", ctx.get(loader.starts.payload)))
+
+    def run(self, testbench, dut=None):
+        self.bench.run(dut or self.loader, testbench, background=(self.receivers,))
+
+
+def draw(rng, command):
+    """A packet of a command, with an address that it takes and any payload."""
+    number = command if isinstance(command, int) else command.value
+    count = int(rng.choice([1, 2, 3, 9]))
+    if command in (Command.START, Command.WAIT, Command.NOP):
+        count = int(rng.choice([0, 0, 1, 4]))  # these carry none; what comes all the same is skipped
+    if command is Command.SET_RING:
+        count = 1
+    address = int(rng.integers(CONFIG.program_words if command is Command.START else 1 << 16))
+    return number, address, rng.integers(0, 1 << 32, count).tolist()
+
+
+@pytest.mark.parametrize("receivers", ["none", "random", "bursty"])
+def test_random_packets(bench, stalls, receivers):
+    """Every command several times, in any order, unknown ones too."""
+    rng = bench.rng
+    commands = [*Command, *UNKNOWN] * 3
+    packets = [draw(rng, commands[at]) for at in rng.permutation(len(commands))]
+    rig = Rig(bench, receivers)
+
+    async def host(ctx):
+        await bench.send(ctx, rig.loader.i, words_of(packets), bench.pauses(stalls))
+
+    rig.run(host)
+    assert rig.events == list(events_of(packets))
+
+
+@pytest.mark.parametrize("command", [*Command, *UNKNOWN], ids=str)
+def test_each_command_alone(bench, stalls, command):
+    packets = [draw(bench.rng, command) for _ in range(4)]
+    rig = Rig(bench, "random")
+
+    async def host(ctx):
+        await bench.send(ctx, rig.loader.i, words_of(packets), bench.pauses(stalls))
+
+    rig.run(host)
+    assert rig.events == list(events_of(packets))
+
+
+def test_a_packet_without_payload_is_two_words(bench):
+    """Of any command: the next header is the third word."""
+    packets = []
+    for command in Command:
+        packets += [(command.value, 5, []), (Command.LOAD_PROGRAM.value, 7, [command.value])]
+    rig = Rig(bench, "none")
+
+    async def host(ctx):
+        await bench.send(ctx, rig.loader.i, words_of(packets), bench.pauses("none"))
+
+    rig.run(host)
+    assert rig.events == list(events_of(packets))
+
+
+def test_wait_holds_the_stream_until_idle(bench):
+    """What comes after WAIT is not carried out while a program runs; nothing else waits for it."""
+    loader = Loader(CONFIG)
+    before = [(Command.LOAD_PROGRAM.value, 3, [1, 2])]
+    after = [(Command.LOAD_PROGRAM.value, 9, [3])]
+    seen = []
+
+    async def host(ctx):
+        await bench.send(ctx, loader.i, words_of(before), bench.pauses("none"))
+        await bench.send(ctx, loader.i, words_of([(Command.WAIT.value, 0, [])]), bench.pauses("none"))
+        assert ctx.get(loader.idle)
+        await bench.send(ctx, loader.i, words_of(after), bench.pauses("none"))
+
+    async def sequencer(ctx):
+        await bench.ticks(ctx, 50)
+        assert seen == [3, 4]
+        ctx.set(loader.idle, 1)
+
+    async def memory(ctx):
+        while True:
+            if ctx.get(loader.program.enable):
+                seen.append(ctx.get(loader.program.address))
+            await ctx.tick()
+
+    bench.run(loader, host, sequencer, background=(memory,))
+    assert seen == [3, 4, 9]
+
+
+def test_a_word_a_cycle(bench):
+    """A host that never pauses and receivers that never do: as many cycles as words."""
+    packets = [draw(bench.rng, command) for command in Command for _ in range(3)]
+    words = list(words_of(packets))
+    rig = Rig(bench, "none")
+    cycles = 0
+
+    async def host(ctx):
+        nonlocal cycles
+        ctx.set(rig.loader.i.valid, 1)
+        for word in words:
+            ctx.set(rig.loader.i.payload, word)
+            await bench.until(ctx, rig.loader.i.ready)
+        ctx.set(rig.loader.i.valid, 0)
+
+    async def clock(ctx):
+        nonlocal cycles
+        while True:
+            cycles += ctx.get(rig.loader.i.valid)
+            await ctx.tick()
+
+    bench.run(rig.loader, host, background=(rig.receivers, clock))
+    assert cycles == len(words)
+
+
+def test_reset_in_mid_stream(bench, stalls):
+    """Cut off in any packet, the loader takes the next word for a header."""
+    rig = Rig(bench, stalls)
+    dut, reset = bench.resettable(rig.loader)
+    packets = [draw(bench.rng, command) for command in Command]
+
+    async def host(ctx):
+        for cut in range(1, 16, 2):
+            await bench.send(ctx, rig.loader.i, list(words_of(packets))[:cut], bench.pauses("none"))
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            rig.events.clear()
+            await bench.send(ctx, rig.loader.i, words_of(packets), bench.pauses(stalls))
+            assert rig.events == list(events_of(packets))
+
+    rig.run(host, dut)
