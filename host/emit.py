@@ -65,7 +65,7 @@ def emit(plan: Schedule) -> Commands:
 
 
 def packet(command: Command, address: int, payload: Sequence[int] | Words = ()) -> Words:
-    """One packet, or several where the payload is longer than a packet may be (addresses then count words)."""
+    """One packet. Raises ValueError where the payload is longer than a header can count."""
     words = np.asarray(payload, dtype=np.uint32)
     if len(words) > _PAYLOAD_LIMIT:
         raise ValueError(f"a packet carries at most {_PAYLOAD_LIMIT} words, not {len(words)}")
@@ -334,7 +334,10 @@ def _channel_words(channels: Channels) -> Words:
 
 
 def _stream_packets(words: Words) -> list[Words]:
-    return [packet(Command.STREAM_WEIGHTS, 0, words)] if len(words) else []
+    return [
+        packet(Command.STREAM_WEIGHTS, 0, words[begin : begin + _PAYLOAD_LIMIT])
+        for begin in range(0, len(words), _PAYLOAD_LIMIT)
+    ]
 
 
 def _join(parts: Sequence[Words]) -> Words:

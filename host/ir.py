@@ -43,8 +43,8 @@ class Tensor:
 class Requant:
     """How 32-bit sums become int8: `clip(mbqm(acc, multiplier, shift) + zero_point, low, high)`, per output channel.
 
-    `mbqm` is TensorFlow Lite's MultiplyByQuantizedMultiplier with two roundings. `multiplier` and `shift` hold one entry a
-    channel (a model with one scale for all channels repeats it).
+    `mbqm` is TensorFlow Lite's MultiplyByQuantizedMultiplier with two roundings; fully-connected layers round once, halves up.
+    `multiplier` and `shift` hold one entry a channel (a model with one scale for all channels repeats it).
     """
 
     multiplier: Int32Array
@@ -112,7 +112,8 @@ class DepthwiseConv2D(Node):
 class FullyConnected(Node):
     """y[m, o] = sum_k (x[m, k] - input_zero_point) * weights[o, k] + bias[o], requantized.
 
-    weights int8 (outputs, K). The input may have any shape with a multiple of K elements: it is read as (M, K).
+    weights int8 (outputs, K). The input may have any shape with a multiple of K elements: it is read as (M, K). One rounding:
+    the reference kernel multiplies in double precision, and the front end finds the multiplier that equals it.
     """
 
     weights: Int8Array

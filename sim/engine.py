@@ -24,8 +24,8 @@ from .model import generate
 Words = npt.NDArray[np.uint32]
 Notify = Callable[[str], None]
 
-IDLE_LIMIT = 4_000_000
-"""Cycles after which a fabric that neither takes nor gives a word counts as hung."""
+IDLE_LIMIT = 200_000_000
+"""Cycles after which a fabric that neither takes nor gives a word counts as hung: beyond any one layer's work."""
 
 _SLICE = 100_000  # cycles between looks at the keyboard
 _FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-march=native", "-w")

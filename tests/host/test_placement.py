@@ -38,7 +38,7 @@ def test_engines():
 
 @pytest.mark.parametrize("fabric", ["mini", "mini,activation_bytes=512,weight_depth=2", "ecp5-25", "ecp5-85"])
 def test_placement_and_schedule_agree(fabric):
-    """What is placed on the fabric is scheduled there, and nothing else; a reason and advice go with the CPU, and only there."""
+    """What is placed on the fabric is scheduled there, and nothing else; a reason and advice go with the CPU."""
     config = preset(fabric)
     for seed in range(40):
         graph = graph_of(networks.random_network(seed))
@@ -66,7 +66,7 @@ def test_placement_and_schedule_agree(fabric):
 def test_reasons_are_half_sentences():
     """`celosia check` puts a subject before the reason; the advice follows: no capital, no full stop, no line break."""
     said = set()
-    for seed in range(150):
+    for seed in range(60):
         for placement in place(graph_of(networks.random_network(seed)), preset("mini,activation_bytes=4096")):
             said |= {placement.reason, placement.advice} - {""}
     assert len(said) > 4
