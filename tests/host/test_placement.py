@@ -87,9 +87,10 @@ def test_a_reason_names_need_and_have():
 
 @pytest.mark.parametrize("name", zoo.MODELS)
 def test_familiar_networks_run_on_the_fabric(name):
-    """All of them whole on ecp5-85, softmax aside."""
+    """All of them whole, softmax aside, where the largest map of one finds room."""
     graph = graph_of(zoo.MODELS[name]())
-    left = [placement.node.op for placement in place(graph, preset("ecp5-85")) if placement.engine == "cpu"]
+    config = preset("ecp5-85,activation_bytes=131072")
+    left = [placement.node.op for placement in place(graph, config) if placement.engine == "cpu"]
     assert set(left) <= {"softmax"}
 
 
