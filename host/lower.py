@@ -161,7 +161,10 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
     dense = _ungrouped(node.weights, channels)
     plain = _convolution(node, dense, graph, config)
     turned = _convolution(node, dense, graph, config, transposed=True)
-    return _checked(turned, graph, config) if turned.steps < plain.steps else None
+    try:
+        return _checked(turned, graph, config) if turned.steps < plain.steps else None
+    except Unsupported:
+        return None
 
 
 def _checked(layer: Layer, graph: Graph, config: FabricConfig) -> Layer:
@@ -178,6 +181,15 @@ def _checked(layer: Layer, graph: Graph, config: FabricConfig) -> Layer:
             raise Unsupported(f"it has {count} {what}, a descriptor counts to {_COUNT_LIMIT}", "split the layer")
     if layer.row_limit > _ROW_LIMIT:
         raise Unsupported(f"its input has {layer.row_limit} rows, a descriptor counts to {_ROW_LIMIT}", "split the input")
+    reach = 2 << config.activation_address_bits
+    last = (
+        layer.column_start
+        + (layer.output_columns - 1) * layer.output_column_stride
+        + (layer.kernel_columns - 1) * layer.kernel_column_stride
+        + layer.chunks * config.rows
+    )
+    if last >= reach or layer.column_limit - layer.column_start >= reach:
+        raise Unsupported("its padding reaches further beyond the input than the walker counts", "pad the input less")
     if max(layer.output_row_step, layer.kernel_row_step) > 255:
         raise Unsupported("its stride or dilation is above 255", "subsample the input first")
     need = sum(_storage(graph, name) for name in {*layer.inputs, layer.output})

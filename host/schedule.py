@@ -245,7 +245,8 @@ def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str,
     all the time between to fill for the second.
     """
     tiles = {layer.node.name: layer.tiles for layer in layers}
-    total = sum(layer.words for layer in layers)
+    # Pooling's identity word is kept once, whatever the number of pools.
+    total = sum(layer.words for layer in layers if not layer.repeat) + any(layer.words for layer in layers if layer.repeat)
     if total <= config.weight_depth:
         return tiles, total
 
@@ -272,7 +273,6 @@ def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str,
             return tiles, resident + kept * layer.steps
         tiles[layer.node.name] = 0
         total = resident
-    # Even the identity words of pooling count here: they are few.
     return tiles, total
 
 
