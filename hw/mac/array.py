@@ -24,6 +24,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
 from ..engine import Results, Step
+from ..primitives.carry import add
 from .cell import LOW_BITS, PACKED_BITS, PairCell, PairSums, unpacked_sums
 
 
@@ -116,7 +117,7 @@ class SystolicArray(wiring.Component):
         # A pair's sums come `pairs` cycles before those of all pairs, which `align` brings together.
         step = delay(m, self.i_step, self.latency - config.pairs, name="step")
         for pair in range(config.pairs):
-            self._accumulate(m, pair, sums[pair], step)
+            self._accumulate(m, platform, pair, sums[pair], step)
             if pair + 1 < config.pairs:
                 step = delay(m, step, 1, name=f"step_{pair}")
         m.d.sync += [self.o.valid.eq(step.valid & step.last), self.o.marks.eq(step.marks)]
@@ -155,15 +156,16 @@ class SystolicArray(wiring.Component):
             bits = delay(m, bits, 1, name=f"load_{group}", ones=True)
         return loads
 
-    def _accumulate(self, m, pair, sums, step):
+    def _accumulate(self, m, platform, pair, sums, step):
         """Adds up a column pair over the steps of a result and aligns it with the rightmost pair."""
         config = self._config
         bits = config.accumulator_bits
-        for half, total in enumerate(unpacked_sums(sums, bits)):
+        for half, unpacked in enumerate(unpacked_sums(sums, bits)):
             combined = Signal(signed(bits), name=f"combined_{pair}_{half}", reset_less=True)
             accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}", reset_less=True)
-            m.d.sync += combined.eq(total)
+            m.d.sync += combined.eq(unpacked)
+            total = add(m, platform, combined, accumulator, signed(bits), name=f"total_{pair}_{half}", y_gate=~step.first)
             with m.If(step.valid):
-                m.d.sync += accumulator.eq(Mux(step.first, 0, accumulator) + combined)
+                m.d.sync += accumulator.eq(total)
             aligned = delay(m, accumulator, config.pairs - 1 - pair, name=f"align_{pair}_{half}")
             m.d.comb += self.o.sums[2 * pair + half].eq(aligned)
