@@ -1,9 +1,11 @@
 """One board, as data: its chip, its oscillator, its link, and the fabric that fits it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from ..hw.config import FabricConfig
 from ..sim.errors import ToolError
 from .chips import Chip
 
@@ -34,7 +36,8 @@ class Board:
     clock_hz        wanted clock of the fabric; a PLL makes the nearest that it can
     link            the serial port
     preset          the fabric that fits: a name for `hw.config.preset`
-    leds            the platform's resource of a lamp that blinks while the fabric runs; None where there is none to spare
+    led             the platform's resource of a lamp that blinks while the fabric runs; None where there is none to spare
+    floorplan       gives the cells of a fabric their places on the chip; raises ValueError for a fabric that it has none for
     loader          options of openFPGALoader that name the board
     options         further options of the tools, by tool: `{"nextpnr": ("--router", "router2")}`
     """
@@ -48,15 +51,29 @@ class Board:
     link: Link
     preset: str
     led: tuple[str, int] | None = None
+    floorplan: Callable[[FabricConfig], Mapping[str, str]] | None = None
     loader: tuple[str, ...]
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def make_platform(self) -> Any:
-        """A fresh Amaranth platform. Raises ToolError where amaranth-boards is missing."""
+    def make_platform(self, config: FabricConfig) -> Any:
+        """A fresh Amaranth platform, whose attribute `floorplan` is that of `config`, or None.
+
+        Raises ToolError where amaranth-boards is missing.
+        """
         module, name = self.platform
         try:
-            return getattr(import_module(module, __package__), name)()
+            platform = getattr(import_module(module, __package__), name)()
+            platform.floorplan = self._places(config)
+            return platform
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] != "amaranth_boards":
                 raise
             raise ToolError(f"board {self.name} needs amaranth-boards: `pip install amaranth-boards`") from error
+
+    def _places(self, config: FabricConfig) -> Mapping[str, str] | None:
+        if self.floorplan is None:
+            return None
+        try:
+            return self.floorplan(config)
+        except ValueError:
+            return None  # the placer finds places itself

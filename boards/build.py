@@ -51,7 +51,7 @@ def build(
     settings = solve(board.chip.family, board.oscillator[1], clock_hz or board.clock_hz)
     flow = flow_of(board.chip.family)
     choices = Choices(seed=seed, clock_hz=settings.clock_hz)
-    platform = board.make_platform()
+    platform = board.make_platform(config)
     stages = flow.stages(board, platform, choices)
     tools = {stage.tool.name: stage.tool.version() for stage in stages}
     seconds: dict[str, float] = {}

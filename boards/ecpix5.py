@@ -2,6 +2,7 @@
 
 from . import chips
 from .board import Board, Link
+from .floorplan import lfe5u_85
 
 BOARDS = (
     Board(
@@ -13,6 +14,7 @@ BOARDS = (
         clock_hz=140_000_000,
         link=Link(baud=3_000_000, via="FT2232H on the board"),
         preset="ecp5-85",
+        floorplan=lfe5u_85,
         loader=("--board", "ecpix5"),
     ),
 )

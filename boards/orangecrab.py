@@ -2,6 +2,7 @@
 
 from . import chips
 from .board import Board, Link
+from .floorplan import lfe5u_85
 
 _SIZES = {
     "25F": (chips.LFE5U_25F, "ecp5-25", 50_000_000),
@@ -18,6 +19,7 @@ BOARDS = tuple(
         clock_hz=clock_hz,
         link=Link(baud=3_000_000, via="an adapter of 3.3 V: its TX on pin 0, its RX on pin 1"),
         preset=preset,
+        floorplan=lfe5u_85 if chip is chips.LFE5U_85F else None,
         loader=("--board", "orangeCrab"),
         options={"pack": ("--freq", "38.8")},  # MHz at which the chip reads its flash
     )

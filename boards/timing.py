@@ -125,7 +125,7 @@ def signal_name(name: str) -> str:
     """The signal of the design that a cell or net of the netlist belongs to."""
     name = re.sub(r"\$(CCU2|PACKED|nextpnr|sb|slice).*", "", name)
     name = _CELL.sub("", name)
-    return name.removeprefix("device.").removeprefix("fabric.") or "the top"
+    return re.sub(r"^device\.(linked\.)?(fabric\.)?", "", name) or "the top"
 
 
 def _named(pin: Mapping[str, Any], net: str) -> str:

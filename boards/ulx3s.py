@@ -2,6 +2,7 @@
 
 from . import chips
 from .board import Board, Link
+from .floorplan import lfe5u_85
 
 _SIZES = {
     "12F": (chips.LFE5U_12F, "ecp5-25", 50_000_000),
@@ -21,6 +22,7 @@ BOARDS = tuple(
         link=Link(baud=3_000_000, via="FT231X on the board, US1"),
         preset=preset,
         led=("led", 0),
+        floorplan=lfe5u_85 if chip is chips.LFE5U_85F else None,
         loader=("--board", "ulx3s"),
     )
     for size, (chip, preset, clock_hz) in _SIZES.items()
