@@ -39,6 +39,8 @@ class Board:
     led             the platform's resource of a lamp that blinks while the fabric runs; None where there is none to spare
     floorplan       gives the cells of a fabric their places on the chip; raises ValueError for a fabric that it has none for
     loader          options of openFPGALoader that name the board
+    loads_chip      False where openFPGALoader can write the board's flash alone
+    wake            how the board is made ready to be programmed, where it takes more than power
     options         further options of the tools, by tool: `{"nextpnr": ("--router", "router2")}`
     """
 
@@ -53,6 +55,8 @@ class Board:
     led: tuple[str, int] | None = None
     floorplan: Callable[[FabricConfig], Mapping[str, str]] | None = None
     loader: tuple[str, ...]
+    loads_chip: bool = True
+    wake: str = ""
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def make_platform(self, config: FabricConfig) -> Any:

@@ -60,7 +60,7 @@ def build(
         if notify:
             notify("elaboration", "amaranth")
         start = time.monotonic()
-        _elaborate(board, config, settings, platform, work)
+        elaborate(board, config, settings, platform, work)
         seconds["amaranth"] = time.monotonic() - start
         for stage in stages:
             title = f"{stage.title} ({stage.tool.name})"
@@ -98,8 +98,8 @@ def build(
     return result
 
 
-def _elaborate(board: Board, config: FabricConfig, settings: PllSettings, platform: Any, folder: Path) -> None:
-    """Writes the design as RTLIL and its constraints."""
+def elaborate(board: Board, config: FabricConfig, settings: PllSettings, platform: Any, folder: Path) -> None:
+    """Writes the board's whole design into `folder`: RTLIL, and the constraints of its pins and clocks."""
     from .top import Top
 
     plan = platform.build(Top(board, config, settings), name=NAME, do_build=False)

@@ -112,9 +112,7 @@ def solve(family: str, oscillator_hz: int, clock_hz: int) -> PllSettings:
         for feedback in limits.feedback
         for output in limits.output
         for settings in (
-            PllSettings(
-                family=family, oscillator_hz=oscillator_hz, reference=reference, feedback=feedback, output=output
-            ),
+            PllSettings(family=family, oscillator_hz=oscillator_hz, reference=reference, feedback=feedback, output=output),
         )
         if within(settings.vco_hz, limits.vco)
         and within(settings.clock_hz, limits.clock)
@@ -131,7 +129,7 @@ def solve(family: str, oscillator_hz: int, clock_hz: int) -> PllSettings:
 
 
 class Clock(Elaboratable):
-    """Makes the domain `sync` of the whole design out of the platform's oscillator.
+    """Makes the clock of the domain `sync` out of the platform's oscillator. `sync` is for the design's top to add.
 
     The fabric begins as its registers say, and nothing may clock it before the PLL has locked. On the ECP5 the clock itself
     waits behind a gate, so that no register needs a reset; elsewhere `sync` has an asynchronous reset until then.
@@ -140,6 +138,8 @@ class Clock(Elaboratable):
     def __init__(self, settings: PllSettings, oscillator: tuple[str, int]):
         self.settings = settings
         self._oscillator = oscillator
+        gated = settings.family == "ecp5"
+        self.sync = ClockDomain("sync", reset_less=gated, async_reset=not gated)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -154,18 +154,15 @@ class Clock(Elaboratable):
 
         if self.settings.family == "ecp5":
             start = ClockDomain("start", reset_less=True, local=True)
-            sync = ClockDomain("sync", reset_less=True)
-            m.domains += [start, sync]
+            m.domains += start
             enable = Signal()
             m.submodules.lock = FFSynchronizer(locked, enable, o_domain="start", stages=3)
-            m.submodules.gate = Instance("DCCA", i_CLKI=clock, i_CE=enable, o_CLKO=sync.clk)
+            m.submodules.gate = Instance("DCCA", i_CLKI=clock, i_CE=enable, o_CLKO=self.sync.clk)
             m.d.comb += start.clk.eq(clock)
         else:
-            sync = ClockDomain("sync", async_reset=True)
-            m.domains += sync
-            m.d.comb += sync.clk.eq(clock)
+            m.d.comb += self.sync.clk.eq(clock)
             m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
-        platform.add_clock_constraint(sync.clk, self.settings.clock_hz)
+        platform.add_clock_constraint(self.sync.clk, self.settings.clock_hz)
         return m
 
     def _ecp5(self, oscillator: Any, clock: Any, locked: Any) -> Any:

@@ -15,5 +15,6 @@ BOARDS = (
         preset="mini",
         led=("led_g", 0),
         loader=("--board", "ice40_generic"),
+        loads_chip=False,
     ),
 )

@@ -11,18 +11,16 @@ from .board import Board
 from .flows.flow import flow_of
 
 _VARIABLE = "OPENFPGALOADER"
-_NO_BOARD = (
-    "unable to open ftdi device",
-    "no device found",
+_NO_BOARD = (  # what openFPGALoader and its libraries say of a board that is not there
     "device not found",
-    "no cable",
-    "usb_open",
-    "unable to open device",
-    "cable not found",
+    "no dfu compatible device found",
+    "failed to claim cable",
+    "unable to open ftdi device",
     "jtag init failed",
-    "fails to open",
-    "failed to open",
-    "found 0 devices",
+    "dfu init failed",
+    "usb_open",
+    "no device found",
+    "cable not found",
 )
 _NO_LIBRARY = "error while loading shared libraries:"
 _NO_RIGHTS = ("access denied", "insufficient permissions", "libusb_error_access", "permission denied")
@@ -68,11 +66,15 @@ def program(board: Board, path: Path, *, flash: bool = False) -> None:
     Raises ToolError where the file or the tool is wrong, DeviceError where there is no board.
     """
     check_bitstream(board, path)
-    command = [loader(), *board.loader, "--write-flash" if flash else "--write-sram", str(path)]
+    command = [loader(), *board.loader, "--write-flash" if flash or not board.loads_chip else "--write-sram", str(path)]
     try:
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
     except OSError as error:
-        raise ToolError(f"cannot run openFPGALoader: {command[0]}: {error.strerror}; correct the variable {_VARIABLE}") from error
+        raise ToolError(
+            f"cannot run openFPGALoader: {command[0]}: {error.strerror}; correct the variable {_VARIABLE}"
+        ) from error
     said = [line.strip() for line in (result.stderr + result.stdout).splitlines() if line.strip()]
     whole = " ".join(said).lower()
     if result.returncode == 0 and not any(sign in whole for sign in _NO_BOARD):
@@ -85,10 +87,13 @@ def program(board: Board, path: Path, *, flash: bool = False) -> None:
         )
     if any(sign in whole for sign in _NO_RIGHTS):
         raise DeviceError(
-            f"openFPGALoader may not use the USB port of {board.name}: give your user the right (its udev rules do), or run as one "
-            "that has it"
+            f"openFPGALoader may not use the USB port of {board.name}: give your user the right (its udev rules do), or run it "
+            "as a user who has it"
         )
     if any(sign in whole for sign in _NO_BOARD):
-        raise DeviceError(f"openFPGALoader finds no {board.name}: connect it, power it on, and close what else uses its USB port")
-    telling = next((line for line in said if "error" in line.lower() or "fail" in line.lower()), said[-1] if said else "nothing")
+        hint = board.wake or "power it on"
+        raise DeviceError(f"openFPGALoader finds no {board.name}: connect it, {hint}, and close what else uses its USB port")
+    telling = next(
+        (line for line in said if "error" in line.lower() or "fail" in line.lower()), said[-1] if said else "nothing"
+    )
     raise ToolError(f"openFPGALoader failed with exit code {result.returncode} and said: {telling}")

@@ -104,7 +104,7 @@ def critical_path(report: Mapping[str, Any], clock: str) -> Path | None:
     steps: list[Step] = []
     for piece in path:
         if piece["type"] == "routing":
-            if piece["delay"] and piece["to"]["port"] not in ("FCI", "CIN", "I3") or not steps:
+            if (piece["delay"] and piece["to"]["port"] not in ("FCI", "CIN", "I3")) or not steps:
                 steps.append(Step(what="wire", place="", ns=piece["delay"]))
         elif piece["type"] == "logic":
             step = Step(what=_kind(piece), place=signal_name(piece["from"]["cell"]), ns=piece["delay"])

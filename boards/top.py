@@ -28,10 +28,9 @@ class Top(Elaboratable):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         board = self._board
-        m.submodules.clock = Clock(self._settings, (board.oscillator[0], 0))
-        m.submodules.device = device = UartFabric(
-            self._config, clock_hz=round(self._settings.clock_hz), baud=board.link.baud
-        )
+        m.submodules.clock = clock = Clock(self._settings, (board.oscillator[0], 0))
+        m.domains += clock.sync
+        m.submodules.device = device = UartFabric(self._config, clock_hz=round(self._settings.clock_hz), baud=board.link.baud)
         members = platform.lookup(*board.link.resource).ios
         pins = platform.request(*board.link.resource, dir={item.name: "-" for item in members if isinstance(item, Subsignal)})
         m.submodules.rx = rx = io.Buffer("i", pins.rx)

@@ -64,7 +64,20 @@ def markdown(chosen: tuple[Board, ...], results: dict[str, dict[str, Any]]) -> s
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-_TITLES = ("board", "chip", "fabric", "MAC/cycle", "clock MHz", "Fmax MHz", "LUT4", "FF", "DSP", "block RAM", "peak GOPS", "built")
+_TITLES = (
+    "board",
+    "chip",
+    "fabric",
+    "MAC/cycle",
+    "clock MHz",
+    "Fmax MHz",
+    "LUT4",
+    "FF",
+    "DSP",
+    "block RAM",
+    "peak GOPS",
+    "built",
+)
 _JUSTIFY = ("left", "left", "left", *8 * ("right",), "left")
 
 

@@ -51,6 +51,4 @@ def flow_of(family: str) -> Flow:
 
 def yosys_script(*synthesis: str) -> str:
     """Reads the design, synthesises it, writes the netlist, and then, as proof of having come so far, its statistics."""
-    return "; ".join(
-        (f"read_rtlil {NAME}.il", *synthesis, f"write_json {NAME}.json", f"tee -q -o {NAME}.stat.json stat -json")
-    )
+    return "; ".join((f"read_rtlil {NAME}.il", *synthesis, f"write_json {NAME}.json", f"tee -q -o {NAME}.stat.json stat -json"))
