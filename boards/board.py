@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..hw.config import FabricConfig
+from ..hw.config import FabricConfig, preset
 from ..sim.errors import ToolError
 from .chips import Chip
+
+if TYPE_CHECKING:
+    from .clock import PllSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,17 @@ class Board:
             if error.name is None or error.name.partition(".")[0] != "amaranth_boards":
                 raise
             raise ToolError(f"board {self.name} needs amaranth-boards: `pip install amaranth-boards`") from error
+
+    @property
+    def config(self) -> FabricConfig:
+        """The fabric of the board's preset."""
+        return preset(self.preset)
+
+    def pll(self, clock_hz: int | None = None) -> "PllSettings":
+        """The PLL for `clock_hz`, or for the board's own clock. Raises CapacityError where it makes no such clock."""
+        from .clock import solve  # loads Amaranth
+
+        return solve(self.chip.family, self.oscillator[1], clock_hz or self.clock_hz)
 
     def _places(self, config: FabricConfig) -> Mapping[str, str] | None:
         if self.floorplan is None:

@@ -17,7 +17,7 @@ from ..hw.config import FabricConfig
 from ..sim.errors import ToolError
 from . import timing
 from .board import Board
-from .clock import PllSettings, solve
+from .clock import PllSettings
 from .fit import check_fit
 from .flows.flow import NAME, Choices, flow_of
 from .result import BuildResult
@@ -48,7 +48,7 @@ def build(
     """
     began = time.monotonic()
     check_fit(board, config)
-    settings = solve(board.chip.family, board.oscillator[1], clock_hz or board.clock_hz)
+    settings = board.pll(clock_hz)
     flow = flow_of(board.chip.family)
     choices = Choices(seed=seed, clock_hz=settings.clock_hz)
     platform = board.make_platform(config)

@@ -55,7 +55,7 @@ class Path:
     def sentence(self) -> str:
         """From where through what to where, longest pieces named."""
         through = [step for step in self.steps if step.what != "wire"]
-        names = []
+        names: list[str] = []
         for step in through:
             words = f"{step.what} in {step.place}" if step.place else step.what
             if not names or names[-1] != words:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             _bindings.wasmtime_config_async_stack_size_set(self.ptr(), _TOOL_STACK)
             self.max_wasm_stack = _TOOL_STACK
 
-    wasmtime.Config = DeepConfig
+    wasmtime.Config = DeepConfig  # type: ignore[misc]
     threading.stack_size(_THREAD_STACK)
     code: int = getattr(importlib.import_module(package), function)(rest)
     return code

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from celosia.boards import catalogue
 from celosia.boards.build import elaborate
-from celosia.boards.clock import solve
 from celosia.boards.flows.flow import NAME, Choices, flow_of
 from celosia.host.cost.netlist import Target, count
 from celosia.host.cost.resources import families, logic_bits, resources_of
@@ -29,7 +28,7 @@ FABRICS = {
 
 def synthesise(board, config):
     """LUT4 of a board's whole design after synthesis, carries among them."""
-    settings = solve(board.chip.family, board.oscillator[1], board.clock_hz)
+    settings = board.pll()
     platform = board.make_platform(config)
     stage = flow_of(board.chip.family).stages(board, platform, Choices(seed=1, clock_hz=settings.clock_hz))[0]
     with tempfile.TemporaryDirectory(dir=".", prefix=".calibrate-") as name:

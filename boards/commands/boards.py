@@ -51,7 +51,22 @@ def table(chosen: tuple[Board, ...], results: dict[str, dict[str, Any]]) -> "Tab
 
     drawn = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
     for title, justify in zip(_TITLES, _JUSTIFY, strict=True):
-        drawn.add_column(title, justify=justify, no_wrap=title != "link")  # type: ignore[arg-type]
+        drawn.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for board in chosen:
+        drawn.add_row(*map(Text, _row(board, results.get(board.name))))
+    return drawn
+
+
+def markdown(chosen: tuple[Board, ...], results: dict[str, dict[str, Any]]) -> str:
+    """The boards for a README."""
+    lines = [_TITLES, tuple("---:" if side == "right" else "---" for side in _JUSTIFY)]
+    lines += [_row(board, results.get(board.name)) for board in chosen]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+_TITLES = ("board", "chip", "fabric", "MAC/cycle", "MHz", "Fmax", "LUT4", "FF", "DSP", "block RAM", "GOPS", "built")
+_JUSTIFY, strict=True):
+        drawn.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for board in chosen:
         drawn.add_row(*map(Text, _row(board, results.get(board.name))))
     return drawn
@@ -82,26 +97,22 @@ _JUSTIFY = ("left", "left", "left", *8 * ("right",), "left")
 
 
 def _row(board: Board, result: dict[str, Any] | None) -> tuple[str, ...]:
-    from ...hw.config import preset
-
     there = board.chip.resources
-    names = ("lut4", "ff", "dsp", "bram")
     if result is None:
-        have = (f"{getattr(there, name):,}" for name in names)
-        return (board.name, board.chip.name, board.preset, str(preset(board.preset).macs_per_cycle),
-                f"{board.clock_hz / 1e6:g}", "-", *have, "-", "never")  # fmt: skip
-    used = (f"{result[name]:,} / {result['there'][name]:,}" for name in names)
+        lut4, dsp, bram = (f"-/{getattr(there, name):,}" for name in ("lut4", "dsp", "bram"))
+        return (board.name, board.chip.name, board.preset, str(board.config.macs_per_cycle),
+                f"{board.clock_hz / 1e6:g}", "-", lut4, "-", dsp, bram, "-", "never")  # fmt: skip
+    lut4, dsp, bram = (f"{result[name]:,}/{getattr(there, name):,}" for name in ("lut4", "dsp", "bram"))
     missed = "" if result["met"] else " (missed)"
     return (board.name, board.chip.name, result["fabric"], str(result["macs_per_cycle"]),
-            f"{result['clock_mhz']:g}", f"{result['fmax_mhz']:.1f}{missed}", *used, f"{result['peak_gops']:.1f}",
-            result["date"][:10])  # fmt: skip
+            f"{result['clock_mhz']:g}", f"{result['fmax_mhz']:.1f}{missed}", lut4, f"{result['ff']:,}", dsp, bram,
+            f"{result['peak_gops']:.1f}", result["date"][:10])  # fmt: skip
 
 
 def _measure(chosen: tuple[Board, ...], out: Path) -> int:
     """Builds every board; gives how many failed. A board that fails keeps its last result, and the others are built."""
     import sys
 
-    from ...hw.config import preset
     from ...sim.errors import CelosiaError
     from ..build import build
     from ..measured import keep
@@ -112,7 +123,7 @@ def _measure(chosen: tuple[Board, ...], out: Path) -> int:
         try:
             with progress() as notify:
                 notify(board.name, "")
-                result = build(board, preset(board.preset), out=out / board.name, notify=notify)
+                result = build(board, board.config, out=out / board.name, notify=notify)
             keep(result)
             sentence = f"{board.name}: {result.fmax_mhz:.2f} MHz{' MISSED' if result.missed else ''}, {result.seconds:.0f} s"
             failed += bool(result.missed)

@@ -12,10 +12,12 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from ...hw.config import FabricConfig
-from ...hw.fabric import Fabric
-from .netlist import Netlist, Target, count
+
+if TYPE_CHECKING:
+    from .netlist import Netlist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +86,13 @@ def families() -> tuple[str, ...]:
 @lru_cache(maxsize=128)
 def estimate_resources(config: FabricConfig, family: str) -> Resources:
     """What a fabric takes of a chip of `family`, its serial port included. Takes up to two seconds, the second time none."""
+    from ...hw.fabric import Fabric  # loads Amaranth
+    from .netlist import Target, count
+
     return resources_of(count(Fabric(config), Target(family)), family)
 
 
-def resources_of(netlist: Netlist, family: str) -> Resources:
+def resources_of(netlist: "Netlist", family: str) -> Resources:
     """What a counted design takes."""
     rules = _FAMILIES[family]
     weights = json.loads(resources.files(__package__).joinpath("luts.json").read_text())[family]
@@ -100,12 +105,12 @@ def resources_of(netlist: Netlist, family: str) -> Resources:
     )
 
 
-def logic_bits(netlist: Netlist) -> float:
+def logic_bits(netlist: "Netlist") -> float:
     """Bits of a design that become LUTs without a carry; two bits compared share one."""
     return netlist.select + netlist.shift + netlist.choose + netlist.logic + netlist.equal / 2
 
 
-def _counted(netlist: Netlist, names: tuple[str, ...]) -> int:
+def _counted(netlist: "Netlist", names: tuple[str, ...]) -> int:
     return sum(netlist.instances[name] for name in names)
 
 
