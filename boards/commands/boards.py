@@ -65,34 +65,6 @@ def markdown(chosen: tuple[Board, ...], results: dict[str, dict[str, Any]]) -> s
 
 
 _TITLES = ("board", "chip", "fabric", "MAC/cycle", "MHz", "Fmax", "LUT4", "FF", "DSP", "block RAM", "GOPS", "built")
-_JUSTIFY, strict=True):
-        drawn.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for board in chosen:
-        drawn.add_row(*map(Text, _row(board, results.get(board.name))))
-    return drawn
-
-
-def markdown(chosen: tuple[Board, ...], results: dict[str, dict[str, Any]]) -> str:
-    """The boards for a README."""
-    lines = [_TITLES, tuple("---:" if side == "right" else "---" for side in _JUSTIFY)]
-    lines += [_row(board, results.get(board.name)) for board in chosen]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-_TITLES = (
-    "board",
-    "chip",
-    "fabric",
-    "MAC/cycle",
-    "clock MHz",
-    "Fmax MHz",
-    "LUT4",
-    "FF",
-    "DSP",
-    "block RAM",
-    "peak GOPS",
-    "built",
-)
 _JUSTIFY = ("left", "left", "left", *8 * ("right",), "left")
 
 

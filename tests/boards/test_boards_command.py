@@ -56,22 +56,8 @@ def test_table(results, capsys, monkeypatch):
     assert main(["boards"]) == 0
     out = capsys.readouterr().out
     lines = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
-    assert lines["ulx3s-85f"] == (
-        [
-            "ulx3s-85f",
-            "LFE5U-85F",
-            "ecp5-85",
-            "256",
-            "140",
-            "151.3",
-            "40,000/83,640",
-            "30,000",
-            "150/156",
-            "200/208",
-            "77.5",
-            "2026-11-25",
-        ]
-    )
+    head, tail = "ulx3s-85f LFE5U-85F ecp5-85 256 140 151.3", "40,000/83,640 30,000 150/156 200/208 77.5 2026-11-25"
+    assert lines["ulx3s-85f"] == [*head.split(), *tail.split()]
     assert lines["icebreaker"][5:] == ["-", "-/5,280", "-", "-/8", "-/30", "-", "never"]
     assert {board.name for board in boards.boards()} <= set(lines)
 
@@ -104,10 +90,10 @@ def test_measuring_keeps_results_and_goes_on_after_a_failure(results, monkeypatc
     def build(board, config, *, out, notify):
         if board.name == "icebreaker":
             raise ToolError("nextpnr-ice40 failed")
-        there = board.chip.resources
+        used = Resources(lut4=1, ff=2, dsp=3, bram=4)
         return BuildResult(
             board=board.name, fabric=config.name, seed=1, clock_mhz=50.0,
-            clocks=(Clock(name="clk", fmax_mhz=60.0, wanted_mhz=50.0),), used=Resources(lut4=1, ff=2, dsp=3, bram=4), there=there,
+            clocks=(Clock(name="clk", fmax_mhz=60.0, wanted_mhz=50.0),), used=used, there=board.chip.resources,
             macs_per_cycle=config.macs_per_cycle, bitstream="x", seconds=1.0, stages={}, path=None, tools={"yosys": "yosys 1"},
             date="2026-11-26T00:00:00+00:00",
         )  # fmt: skip
