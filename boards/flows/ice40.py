@@ -75,8 +75,8 @@ class Ice40Flow:
             return None
         head = content[begin : begin + 32]
         width, height = (head.find(command) + 1 for command in (_WIDTH, _HEIGHT))
-        size = tuple(int.from_bytes(head[at : at + 2], "big") for at in (width, height))
-        return _CHIPS.get(size, f"a chip of {size[0]} x {size[1]} bits a bank")  # type: ignore[call-overload]
+        size = int.from_bytes(head[width : width + 2], "big"), int.from_bytes(head[height : height + 2], "big")
+        return _CHIPS.get(size, f"a chip of {size[0]} x {size[1]} bits a bank")
 
 
 FLOW = Ice40Flow()
