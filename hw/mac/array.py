@@ -72,7 +72,7 @@ class SystolicArray(wiring.Component):
     @classmethod
     def latency_of(cls, config: FabricConfig) -> int:
         """Cycles from a step with `last` to its sums on `o`."""
-        return cls.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + config.pairs
+        return cls.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + PairCell.FOLD_LAG + config.pairs
 
     @classmethod
     def read_latency_of(cls, config: FabricConfig) -> int:
@@ -160,7 +160,13 @@ class SystolicArray(wiring.Component):
         """Adds up a column pair over the steps of a result and aligns it with the rightmost pair."""
         config = self._config
         bits = config.accumulator_bits
-        for half, unpacked in enumerate(unpacked_sums(sums, bits)):
+        whole = Signal.like(sums, name=f"sums_{pair}")
+        m.d.comb += [
+            whole.high.eq(delay(m, sums.high, PairCell.FOLD_LAG, name=f"high_{pair}")),
+            whole.low.eq(delay(m, sums.low, PairCell.FOLD_LAG, name=f"low_{pair}")),
+            whole.fold.eq(sums.fold),
+        ]
+        for half, unpacked in enumerate(unpacked_sums(whole, bits)):
             combined = Signal(signed(bits), name=f"combined_{pair}_{half}", reset_less=True)
             accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}", reset_less=True)
             m.d.sync += combined.eq(unpacked)

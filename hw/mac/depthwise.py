@@ -105,8 +105,7 @@ class DepthwiseLane(wiring.Component):
         sums = products
         for level in range(_SUM_CYCLES):
             sums = [
-                self._add(m, platform, sums[index : index + 2], f"sum_{level}_{index // 2}")
-                for index in range(0, len(sums), 2)
+                self._add(m, platform, sums[index : index + 2], f"sum_{level}_{index // 2}") for index in range(0, len(sums), 2)
             ]
         m.d.comb += self.o.eq(sums[0])
         return m

@@ -134,9 +134,9 @@ class RequantizeLane(wiring.Component):
     def _multiply(self, m, platform, x, multiplier, nudge):
         """x * multiplier + nudge * 2**30, `_PRODUCT_CYCLES` later; the bits below `_LOW_BITS` are not right.
 
-            x = upper:lower   multiplier = b1:b0     upper * b0 --+
-                                                     upper * b1 --+--> + ---+
-                                                     lower * multiplier ----+--> + (two cycles)
+        x = upper:lower   multiplier = b1:b0     upper * b0 --+
+                                                 upper * b1 --+--> + ---+
+                                                 lower * multiplier ----+--> + (two cycles)
         """
         upper = x[_LOW_BITS:].as_signed()
         parts = []
@@ -166,9 +166,7 @@ class RequantizeLane(wiring.Component):
 
     def _multiply_by_carries(self, m, platform, x, multiplier, nudge):
         """The same, without a hardware multiplier."""
-        m.submodules.product = product = CarryMultiplier(
-            x.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE
-        )
+        m.submodules.product = product = CarryMultiplier(x.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE)
         m.d.comb += [product.i_x.eq(x), product.i_y.eq(multiplier), product.i_addend.eq(nudge)]
         return delay(m, product.o[:_PRODUCT_BITS], _PRODUCT_CYCLES - product.latency, name="product")
 

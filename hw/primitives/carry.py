@@ -260,6 +260,13 @@ def _sum(m, platform, terms: list[_Term], name: str) -> _Term:
     passing = Signal(Shape(max(len(lower.value), apart + 1), lower.value.shape().signed), name=f"{name}_lower")
     m.d.comb += passing.eq(lower.value)
     shape = Shape(len(register) - apart, register.shape().signed)
-    total = add(m, platform, passing[apart:].as_signed() if passing.shape().signed else passing[apart:], upper.value, shape, name=f"{name}_s")
+    total = add(
+        m,
+        platform,
+        passing[apart:].as_signed() if passing.shape().signed else passing[apart:],
+        upper.value,
+        shape,
+        name=f"{name}_s",
+    )
     m.d.sync += register.eq(Cat(passing[:apart], total))
     return _Term(register, lower.log2, low, high)

@@ -54,7 +54,7 @@ def simulate(bench, config, weights, steps, addresses, activations, loading=()):
     """What `o` gives: {cycle of the step with `last`: (marks, sums)}, after the banks took `weights`."""
     array = SystolicArray(config)
     assert array.latency == SystolicArray.latency_of(config)
-    assert array.latency == SystolicArray.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + config.pairs
+    assert array.latency == SystolicArray.INPUT_LATENCY + config.rows + config.row_groups + PairCell.LATENCY + config.pairs
     loading = iter(loading)
     results = {}
 
