@@ -117,7 +117,8 @@ class DepthwiseLane(wiring.Component):
             return delay(m, pair[0], 1, name=name)
         shape = signed(len(pair[0]) + 1)
         total = Signal(shape, name=name, reset_less=True)
-        m.d.sync += total.eq(add(m, platform, *pair, shape, name=f"{name}_s"))
+        first, second = pair
+        m.d.sync += total.eq(add(m, platform, first, second, shape, name=f"{name}_s"))
         return total
 
 

@@ -162,8 +162,8 @@ class RequantizeLane(wiring.Component):
         half = bits // 2
         first, second = Signal(half + 1, reset_less=True), Signal(signed(bits - half), reset_less=True)
         m.d.sync += first.eq(add(m, platform, above[:half], below[:half], unsigned(half + 1), name="first_half"))
-        rest = [delay(m, side[half:].as_signed(), 1, name=name) for side, name in ((above, "above_r"), (below, "below_r"))]
-        m.d.sync += second.eq(add(m, platform, *rest, second.shape(), name="second_half", carry=first[half]))
+        x, y = (delay(m, side[half:].as_signed(), 1, name=name) for side, name in ((above, "above_r"), (below, "below_r")))
+        m.d.sync += second.eq(add(m, platform, x, y, second.shape(), name="second_half", carry=first[half]))
         return Cat(Const(0, _LOW_BITS), delay(m, first[:half], 1, name="first_r"), second)
 
     def _multiply_by_carries(self, m, platform, x, multiplier, nudge):

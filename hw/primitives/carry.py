@@ -52,11 +52,13 @@ def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
     # The first half cell is no place: its LUT4 is 0, so that its carry is its LUT2's, whatever comes in.
     begin = _Bit(p=_FIRST, a=carry) if isinstance(carry, Value) else _Bit(p=_ONE if carry else _ZERO)
     below: list[Value] = []
-    first = bits[0]
-    if not len(bits) % 2 and begin.p == _ZERO and (first.p, first.q) == (_FIRST, _AND) and first.d is None:
+    if not len(bits) % 2 and begin.p == _ZERO and (bits[0].p, bits[0].q) == (_FIRST, _AND) and bits[0].d is None:
         # That would leave a half cell over at the end, so let the first one give the carry of the first place instead.
-        begin = _Bit(p=_AND, a=first.a, b=first.c)
-        below.append(first.a ^ first.c)
+        one, other = bits[0].a, bits[0].c
+        assert one is not None
+        assert other is not None
+        begin = _Bit(p=_AND, a=one, b=other)
+        below.append(one ^ other)
         bits = bits[1:]
     bits = [begin, *bits]
     places = len(bits)
