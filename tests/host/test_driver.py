@@ -170,6 +170,19 @@ def single_layers():
 LAYERS = dict(single_layers())
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "stride"), [(6, 60, 1), (7, 60, 2), (6, 60, 2), (6, 20, 1), (8, 60, 3), (6, 60, 4)]
+)
+def test_a_depthwise_layer_that_ends_before_its_map_does(height, width, stride):
+    """Without padding the last result comes before the unit's last pushes, with strides before the map's last rows: what is
+    still on its way must not reach the next descriptor."""
+    builder = networks.Network(np.random.default_rng(1))
+    x = builder.input((1, height, width, 9))
+    x = builder.depthwise(x, (3, 3), stride=(stride, stride), padding="VALID")
+    model = builder.finish(builder.conv(builder.depthwise(x, (3, 3)), 5, (1, 1)))
+    check_exact(graph_of(model), "mini", networks.random_input(model, 1, samples=2))
+
+
 @pytest.mark.parametrize("fabric", ["mini", STARVED], ids=["mini", "starved"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_single_layers(name, fabric):
