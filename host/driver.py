@@ -13,9 +13,10 @@ from ..hw.isa import RECORD_WORDS, Answer, Record
 from ..sim.errors import DeviceError
 from . import reference
 from .device import Counters, LayerCounters
-from .emit import PACKET_WORDS, Program, activations_packet, emit
+from .emit import Program, activations_packet, emit
 from .ir import Graph
 from .placement import Placement
+from .programs import PACKET_WORDS
 from .schedule import Segment, schedule
 from .transport import Transport, Words
 
