@@ -10,11 +10,9 @@ from ..hw.isa import CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Des
 from .ir import Graph, Int8Array
 from .jobs import Job
 from .lower import Channels
-from .programs import PACKET_WORDS, Draft, Result, all_stay, cut
+from .programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, Result, all_stay, cut
 from .schedule import Schedule, Segment
 from .transport import Words
-
-_PAYLOAD_LIMIT = (1 << 24) - 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,8 +55,8 @@ def emit(plan: Schedule) -> Commands:
 def packet(command: Command, address: int, payload: Sequence[int] | Words = ()) -> Words:
     """One packet. Raises ValueError where the payload is longer than a header can count."""
     words = np.asarray(payload, dtype=np.uint32)
-    if len(words) > _PAYLOAD_LIMIT:
-        raise ValueError(f"a packet carries at most {_PAYLOAD_LIMIT} words, not {len(words)}")
+    if len(words) > PAYLOAD_LIMIT:
+        raise ValueError(f"a packet carries at most {PAYLOAD_LIMIT} words, not {len(words)}")
     return np.concatenate([np.array([len(words) | command.value << 24, address], np.uint32), words])
 
 
@@ -265,8 +263,7 @@ def _channel_words(channels: Channels) -> Words:
 
 def _stream_packets(words: Words) -> list[Words]:
     return [
-        packet(Command.STREAM_WEIGHTS, 0, words[begin : begin + _PAYLOAD_LIMIT])
-        for begin in range(0, len(words), _PAYLOAD_LIMIT)
+        packet(Command.STREAM_WEIGHTS, 0, words[begin : begin + PAYLOAD_LIMIT]) for begin in range(0, len(words), PAYLOAD_LIMIT)
     ]
 
 

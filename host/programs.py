@@ -12,6 +12,9 @@ from .jobs import Job
 PACKET_WORDS = 2
 """Words of a packet before its payload: header and address."""
 
+PAYLOAD_LIMIT = (1 << 24) - 1
+"""Most payload words of a packet: what its header can count."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:

@@ -1,11 +1,8 @@
 """The fabric, compiled, computes whole networks through the driver: bit for bit, and its counters add up."""
 
 import os
-from fcntl import LOCK_EX, flock
 from functools import cache
 from pathlib import Path
-from tempfile import gettempdir
-from zlib import crc32
 
 import networks
 import numpy as np
@@ -20,10 +17,10 @@ from celosia.host.passes import simplify
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
 from celosia.hw.config import preset
-from celosia.sim.engine import Simulator, build
+from celosia.sim.engine import Simulator
 from celosia.sim.errors import DeviceError
+from fabrics import STARVED, fabric_of
 
-STARVED = "mini,weight_depth=8,partial_depth=8,tile_depth=8,program_words=144,record_depth=5,depthwise_tiles=2"  # nothing fits
 WIDE = "mini,activation_bytes=65536"  # mini's cost with memory for the maps of real models
 DIGITS = Path(__file__).parents[2] / "host/demo"
 
@@ -33,16 +30,6 @@ SHARED_MODELS = {
     "ad01": "ad01_int8",
     "vww01": "vww01_mobilenet_int8",
 }
-
-
-@cache
-def fabric_of(name):
-    """The fabric, its simulator built: by one worker while the others wait."""
-    config = preset(name)
-    with open(Path(gettempdir(), f"celosia-tests-{crc32(name.encode()):x}.lock"), "w") as lock:
-        flock(lock, LOCK_EX)
-        build(config)
-    return config
 
 
 @cache
