@@ -106,7 +106,7 @@ def test_depthwise_windows(height, width, stride, padding):
 
 def test_memory_is_what_the_setup_loads():
     """Counted from the very words that are sent."""
-    fabric = "mini,activation_bytes=65536,tile_depth=2048,depthwise_tiles=512"
+    fabric = "mini,activation_bytes=65536,weight_depth=8192,tile_depth=2048,depthwise_tiles=512"
     plan = schedule(graph_of(zoo.MODELS["mobilenet_v2"]()), preset(fabric))
     config = plan.config
     loaded = dict.fromkeys(Command, 0)
