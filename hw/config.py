@@ -21,6 +21,8 @@ class FabricConfig:
     rows                activations that the array takes a cycle: the reduction K advances by `rows`
     cols                sums that the array makes: output channels of a tile; equal to `rows`, because the word that one
                         layer writes is the word that the next one reads
+    row_groups          groups into which the array's rows are cut, with a register more between them: on the ECP5 one for
+                        each row of multipliers on the chip
     weight_depth        words of the weight buffer; a word is rows x cols weights, one for every cell
     activation_bytes    bytes of activation memory
     requant_lanes       sums requantized a cycle; divides `cols`
@@ -35,6 +37,7 @@ class FabricConfig:
     name: str
     rows: int
     cols: int
+    row_groups: int
     weight_depth: int
     activation_bytes: int
     requant_lanes: int
@@ -63,6 +66,8 @@ class FabricConfig:
             )
         if self.activation_bytes % self.rows:
             raise ValueError(f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}")
+        if self.row_groups > self.rows:
+            raise ValueError(f"fabric {self.name!r}: row_groups must be at most rows, not {self.row_groups}")
         if self.weight_depth < 2:
             raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
 
@@ -70,6 +75,11 @@ class FabricConfig:
     def macs_per_cycle(self) -> int:
         """Multiply-accumulates of the whole array in one cycle."""
         return self.rows * self.cols
+
+    def group_of(self, row: int) -> int:
+        """The group that a row of the array belongs to; the first groups take the rows that are left over."""
+        size, more = divmod(self.rows, self.row_groups)
+        return row // (size + 1) if row < more * (size + 1) else more + (row - more * (size + 1)) // size
 
     @property
     def pairs(self) -> int:
@@ -115,6 +125,7 @@ _PRESETS = {
             name="mini",
             rows=4,
             cols=4,
+            row_groups=1,
             weight_depth=1024,
             activation_bytes=16384,
             requant_lanes=2,
@@ -130,6 +141,7 @@ _PRESETS = {
             name="ecp5-25",
             rows=8,
             cols=8,
+            row_groups=1,
             weight_depth=1024,
             activation_bytes=32768,
             requant_lanes=4,
@@ -145,6 +157,7 @@ _PRESETS = {
             name="ecp5-85",
             rows=16,
             cols=16,
+            row_groups=3,
             weight_depth=1024,
             activation_bytes=65536,
             requant_lanes=16,
@@ -160,6 +173,7 @@ _PRESETS = {
             name="ecp5-85-w8k",
             rows=16,
             cols=16,
+            row_groups=3,
             weight_depth=32,
             activation_bytes=65536,
             requant_lanes=16,

@@ -4,6 +4,8 @@
     i_activations            |              |
                  skew + 1 -> [bank|cell] -> [bank|cell] -> ...      row 1, one cycle later
                              |              |
+                          register       register                   between groups of rows, which may lie far apart
+                             |              |
                              v              v
     i_step -> delay ------> combine -----> combine -> ...           S0, S1 of two output channels
                             accumulate     accumulate               over the steps of one result
@@ -63,10 +65,13 @@ class SystolicArray(wiring.Component):
             }
         )
 
-    @staticmethod
-    def latency_of(config: FabricConfig) -> int:
+    INPUT_LATENCY = 2
+    """Cycles from a step to the first row, which may lie far from what gives the steps."""
+
+    @classmethod
+    def latency_of(cls, config: FabricConfig) -> int:
         """Cycles from a step with `last` to its sums on `o`."""
-        return config.rows + PairCell.LATENCY + config.pairs
+        return cls.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + config.pairs
 
     @property
     def latency(self) -> int:
@@ -77,26 +82,34 @@ class SystolicArray(wiring.Component):
         m = Module()
         config = self._config
 
-        load = self._registered_load(m)
-        sums = [Signal(PairSums(config.rows), name=f"top_{pair}") for pair in range(config.pairs)]
-        row_address = self.i_address
+        loads = self._loads(m)
+        sums = [PairSums(config.rows).from_bits(0)] * config.pairs
+        row_address = delay(m, self.i_address, self.INPUT_LATENCY, name="i_address")
         for row in range(config.rows):
-            activation = delay(m, self.i_activations[row], row + PairCell.ACTIVATION_LAG, name=f"skew_{row}")
+            group = config.group_of(row)
+            if row and group != config.group_of(row - 1):
+                sums = [delay(m, above, 1, name=f"cross_{group}_{pair}") for pair, above in enumerate(sums)]
+                row_address = delay(m, row_address, 1, name=f"cross_{group}", ones=True)
+            lag = self.INPUT_LATENCY + row + group + PairCell.ACTIVATION_LAG
+            activation = delay(m, self.i_activations[row], lag, name=f"skew_{row}")
             address = row_address
             for pair in range(config.pairs):
-                m.submodules[f"cell_{row}_{pair}"] = cell = PairCell(rows=config.rows, depth=config.weight_depth)
+                cell = PairCell(rows=config.rows, depth=config.weight_depth, site=f"cell_{row}_{pair}")
+                m.submodules[f"cell_{row}_{pair}"] = cell
+                load = loads[group][pair]
                 m.d.comb += [
                     cell.i_address.eq(address),
                     cell.i_activation.eq(activation),
                     cell.i_sums.eq(sums[pair]),
-                    cell.write.enable.eq(load.enable & (load.row == row) & (load.quad == pair * 2 // STREAM_BYTES)),
+                    cell.write.enable.eq(load.row[row] & load.quad[2 * pair // STREAM_BYTES]),
                     cell.write.address.eq(load.address),
                     cell.write.data.eq(load.packed[pair % (STREAM_BYTES // 2)]),
                 ]
                 address, activation, sums[pair] = cell.o_address, cell.o_activation, cell.o_sums
-            row_address = delay(m, row_address, 1, name=f"address_{row}")
+            row_address = delay(m, row_address, 1, name=f"address_{row}", ones=True)
 
-        step = delay(m, self.i_step, config.rows + PairCell.LATENCY, name="step")
+        # A pair's sums come `pairs` cycles before those of all pairs, which `align` brings together.
+        step = delay(m, self.i_step, self.latency - config.pairs, name="step")
         for pair in range(config.pairs):
             self._accumulate(m, pair, sums[pair], step)
             if pair + 1 < config.pairs:
@@ -104,33 +117,46 @@ class SystolicArray(wiring.Component):
         m.d.sync += [self.o.valid.eq(step.valid & step.last), self.o.marks.eq(step.marks)]
         return m
 
-    def _registered_load(self, m):
-        """The load port after a register, its four weights packed to two words."""
-        load = Signal(
-            data.StructLayout(
-                {
-                    "enable": 1,
-                    "address": self.load.address.shape(),
-                    "row": self.load.row.shape(),
-                    "quad": self.load.quad.shape(),
-                    "packed": data.ArrayLayout(PACKED_BITS, STREAM_BYTES // 2),
-                }
-            )
+    def _loads(self, m):
+        """The load port, its weights packed, for each group of rows and each pair of columns.
+
+        It travels as the steps do, so that a step two cycles after a load meets the new word in every cell.
+        """
+        config = self._config
+        layout = data.StructLayout(
+            {
+                "address": self.load.address.shape(),
+                "row": config.rows,  # one bit a row
+                "quad": config.cols // STREAM_BYTES,  # one bit a quad
+                "packed": data.ArrayLayout(PACKED_BITS, STREAM_BYTES // 2),
+            }
         )
-        for name in ("enable", "address", "row", "quad"):
-            m.d.sync += load[name].eq(getattr(self.load, name))
+        load = Signal(layout, reset_less=True)
+        m.d.sync += [
+            load.address.eq(self.load.address),
+            load.row.eq(Mux(self.load.enable, 1 << self.load.row, 0)),
+            load.quad.eq(1 << self.load.quad),
+        ]
         for half in range(STREAM_BYTES // 2):
             first, second = self.load.data[2 * half], self.load.data[2 * half + 1]
             m.d.sync += load.packed[half].eq((second << LOW_BITS) + first)
-        return load
+        loads = []
+        bits = load.as_value()
+        for group in range(config.row_groups):
+            chain = [bits]
+            for pair in range(1, config.pairs):
+                chain.append(delay(m, chain[-1], 1, name=f"load_{group}_{pair}"))
+            loads.append([layout(value) for value in chain])
+            bits = delay(m, bits, 1, name=f"load_{group}", ones=True)
+        return loads
 
     def _accumulate(self, m, pair, sums, step):
         """Adds up a column pair over the steps of a result and aligns it with the rightmost pair."""
         config = self._config
         bits = config.accumulator_bits
         for half, total in enumerate(unpacked_sums(sums, bits)):
-            combined = Signal(signed(bits), name=f"combined_{pair}_{half}")
-            accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}")
+            combined = Signal(signed(bits), name=f"combined_{pair}_{half}", reset_less=True)
+            accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}", reset_less=True)
             m.d.sync += combined.eq(total)
             with m.If(step.valid):
                 m.d.sync += accumulator.eq(Mux(step.first, 0, accumulator) + combined)

@@ -16,20 +16,22 @@ array: high, low and fold are added down the column apart, and
 
              i_activation (from the left)       i_address (from the left)
                     |                                |
-                    |                           weight bank, output register
+                    |                           weight bank (two cycles)      cycle 2
                     v                                v
-                 register                        register
-                    +------------> multiply <--------+          cycle 2
-                                   P, residue                   cycle 3
-                                 high, low, fold                cycle 4
-    i_sums (from above) ------------> add ---------> o_sums     cycle 5
+                    +---> multiplier, residue <------+     its own registers  cycle 5
+                                   |
+                                 high, low, fold                              cycle 6
+    i_sums (from above) ------------> add ---------> o_sums                   cycle 7
 """
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
+
+from ..delay import delay
+from ..primitives.bank import Bank, BankWrite
+from ..primitives.multiplier import Multiplier
 
 PACKED_BITS = 18
 """Width of a packed word of two weights."""
@@ -60,31 +62,26 @@ class PairSums(data.StructLayout):
         )
 
 
-class WeightWrite(wiring.Signature):
-    """One write into a weight bank: the packed word, its address, and a strobe."""
-
-    def __init__(self, address_bits: int):
-        super().__init__({"enable": Out(1), "address": Out(address_bits), "data": Out(PACKED_BITS)})
-
-
 class PairCell(wiring.Component):
     """One multiplier with a weight bank of its own: the products of two output channels, added to the sums from above.
 
-    Parameters: `rows` of the array (for the width of the sums), `depth` of the bank in words.
+    Parameters: `rows` of the array (for the width of the sums), `depth` of the bank in words; `site`, for a floorplan: its
+    multiplier is `site.multiplier`, its bank `site.bank`.
 
-    Members: i_address selects the weights; i_activation must follow it by `ACTIVATION_LAG` cycles less its own input
-    register; i_sums by `LATENCY - 1` cycles; o_sums comes `LATENCY` cycles after i_address. o_activation and o_address hand
-    the registered values to the cell on the right. A new step every cycle.
+    Members: i_address selects the weights; i_activation must follow it by `ACTIVATION_LAG` cycles, i_sums by `LATENCY - 1`
+    cycles; o_sums comes `LATENCY` cycles after i_address. o_activation and o_address hand the registered values to the cell
+    on the right. A new step every cycle.
     """
 
-    LATENCY = 5
+    LATENCY = Bank.LATENCY + Multiplier.LATENCY + 2
     """Cycles from i_address to o_sums."""
 
-    ACTIVATION_LAG = 1
+    ACTIVATION_LAG = Bank.LATENCY
     """Cycles by which i_activation follows i_address."""
 
-    def __init__(self, *, rows: int, depth: int):
+    def __init__(self, *, rows: int, depth: int, site: str = ""):
         self._depth = depth
+        self._site = site
         address_bits = ceil_log2(depth)
         sums = PairSums(rows)
         super().__init__(
@@ -92,7 +89,7 @@ class PairCell(wiring.Component):
                 "i_address": In(address_bits),
                 "i_activation": In(signed(8)),
                 "i_sums": In(sums),
-                "write": In(WeightWrite(address_bits)),
+                "write": In(BankWrite(width=PACKED_BITS, depth=depth)),
                 "o_address": Out(address_bits),
                 "o_activation": Out(signed(8)),
                 "o_sums": Out(sums),
@@ -101,42 +98,40 @@ class PairCell(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.bank = bank = Memory(shape=unsigned(PACKED_BITS), depth=self._depth, init=[])
-        read = bank.read_port()
-        write = bank.write_port()
+        m.submodules.bank = bank = Bank(width=PACKED_BITS, depth=self._depth, site=f"{self._site}.bank")
+        m.submodules.multiplier = multiplier = Multiplier(signed(PACKED_BITS), signed(8), site=f"{self._site}.multiplier")
+        connect(m, flipped(self.write), bank.write)
         m.d.comb += [
-            read.addr.eq(self.i_address),
-            write.addr.eq(self.write.address),
-            write.data.eq(self.write.data),
-            write.en.eq(self.write.enable),
+            bank.i_address.eq(self.i_address),
+            multiplier.i_x.eq(bank.o_data),
+            multiplier.i_y.eq(self.i_activation),
+            self.o_address.eq(delay(m, self.i_address, 1, name="address")),
+            self.o_activation.eq(delay(m, self.i_activation, 1, name="activation")),
         ]
-
-        weight = Signal(signed(PACKED_BITS))
-        activation = self.o_activation
-        m.d.sync += [
-            self.o_address.eq(self.i_address),
-            weight.eq(read.data),
-            activation.eq(self.i_activation),
-        ]
-
-        product = Signal(signed(PACKED_BITS + 8))
-        residue = Signal(FOLD_BITS)
-        # w1 mod 32, undone of the borrow that packing took from it where w0 is negative.
-        second = (weight[LOW_BITS : LOW_BITS + FOLD_BITS] + weight[LOW_BITS - 1])[:FOLD_BITS]
-        m.d.sync += [
-            product.eq(activation * weight),
-            residue.eq(activation[:FOLD_BITS] * second),
-        ]
-
-        parts = Signal(PairSums(1))
+        residue = self._residue(m, self.i_activation, bank.o_data)
+        product = multiplier.o
+        parts, sums = Signal(PairSums(1), reset_less=True), Signal(self.o_sums.shape(), reset_less=True)
         m.d.sync += [
             parts.high.eq(product >> LOW_BITS),
             parts.low.eq(product[:LOW_BITS]),
             parts.fold.eq((product[LOW_BITS : LOW_BITS + FOLD_BITS] - residue)[:FOLD_BITS].as_signed()),
         ]
         for name in ("high", "low", "fold"):
-            m.d.sync += self.o_sums[name].eq(self.i_sums[name] + parts[name])
+            m.d.sync += sums[name].eq(self.i_sums[name] + parts[name])
+        m.d.comb += self.o_sums.eq(sums)
         return m
+
+    def _residue(self, m, activation, word):
+        """`(a * w1) mod 32`, `Multiplier.LATENCY` cycles later, as sums of ANDed rows: a `*` would take another multiplier."""
+        # w1 mod 32, undone of the borrow that packing took from it where w0 is negative.
+        second = (word[LOW_BITS : LOW_BITS + FOLD_BITS] + word[LOW_BITS - 1])[:FOLD_BITS]
+        a = delay(m, activation[:FOLD_BITS], 1, name="residue_a")
+        w = delay(m, second, 1, name="residue_w")
+        rows = [Mux(w[bit], a[: FOLD_BITS - bit], 0) for bit in range(FOLD_BITS)]
+        low = delay(m, (rows[0] + (rows[1] << 1))[:FOLD_BITS], 1, name="residue_low")
+        high = delay(m, (rows[2] + (rows[3] << 1) + (rows[4] << 2))[: FOLD_BITS - 2], 1, name="residue_high")
+        assert Multiplier.LATENCY == 3
+        return delay(m, (low + (high << 2))[:FOLD_BITS], 1, name="residue")
 
 
 def unpacked_sums(sums, bits: int) -> tuple:

@@ -11,6 +11,7 @@ from celosia.hw.mac.cell import PairCell
 
 MINI = replace(preset("mini"), weight_depth=8)
 EIGHT = replace(preset("ecp5-25"), weight_depth=8)
+GROUPS = replace(EIGHT, row_groups=3)
 
 
 def loads(weights, words):
@@ -50,7 +51,8 @@ def random_steps(rng, count, bubbles):
 def simulate(bench, config, weights, steps, addresses, activations, loading=()):
     """What `o` gives: {cycle of the step with `last`: (marks, sums)}, after the banks took `weights`."""
     array = SystolicArray(config)
-    assert array.latency == SystolicArray.latency_of(config) == config.rows + PairCell.LATENCY + config.pairs
+    assert array.latency == SystolicArray.latency_of(config)
+    assert array.latency == SystolicArray.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + config.pairs
     loading = iter(loading)
     results = {}
 
@@ -89,7 +91,7 @@ def expected(weights, steps, addresses, activations):
     return results
 
 
-@pytest.mark.parametrize("config", [MINI, EIGHT], ids=["4x4", "8x8"])
+@pytest.mark.parametrize("config", [MINI, EIGHT, GROUPS], ids=["4x4", "8x8", "3 groups"])
 @pytest.mark.parametrize("bubbles", [0.0, 0.4])
 def test_array_is_a_matrix_product(bench, config, bubbles):
     rng = bench.rng

@@ -94,6 +94,6 @@ def test_cell_multiplies_and_adds(bench):
         first, second = words[index]
         assert gained["low"] + (gained["fold"] << LOW_BITS) == a * first, (a, first, second)
         assert gained["high"] - gained["fold"] == a * second, (a, first, second)
-    # What goes to the right is a cycle late: the activation of a step, the address of the step after it.
+    # What goes to the right is a cycle late: the activation of a step, the address of the step `lag` after it.
     assert [activation for activation, _ in handed[: len(steps)]] == [a for a, _ in steps]
-    assert [address for _, address in handed[: len(steps) - 1]] == [address for _, address in steps[1:]]
+    assert [address for _, address in handed[: len(steps) - lag]] == [address for _, address in steps[lag:]]

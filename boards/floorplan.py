@@ -1,0 +1,51 @@
+"""Which cell of the array sits in which multiplier and which block RAM of an LFE5U-85F.
+
+Left alone, nextpnr scatters the multipliers, and their wires cost a factor two in clock and more in build time. The chip has
+three rows of multipliers and, twelve tiles from each, a row of block RAM:
+
+    Y = 10   multipliers   first group of rows of the array     Y = 22   their weights
+    Y = 34   multipliers   second group                         Y = 46   their weights
+    Y = 58   multipliers   third group                          Y = 70   their weights
+                                                                Y = 82   activations
+
+Along a row of the chip lie the pairs of columns, left to right, each with its rows of the array side by side; a pair begins at
+the same place in all three, so sums go straight down. The last group ends next to the activations, where the results go.
+"""
+
+from ..hw.config import FabricConfig
+
+_MULTIPLIER_ROWS = (10, 34, 58)
+_MEMORY_ROWS = (22, 46, 70)
+_MULTIPLIER_COLUMNS = (
+    4, 5, 8, 9, 13, 14, 17, 18, 22, 23, 26, 27, 31, 32, 35, 36, 40, 41, 44, 45, 49, 50, 53, 54, 58, 59,
+    62, 63, 69, 70, 73, 74, 78, 79, 82, 83, 87, 88, 91, 92, 96, 97, 100, 101, 105, 106, 109, 110, 114, 115, 118, 119,
+)  # fmt: skip
+_MULTIPLIERS = (0, 1, 4, 5)  # how the four of a block are called
+_MEMORY_COLUMNS = (
+    4, 6, 8, 10, 13, 15, 17, 19, 22, 24, 26, 28, 31, 33, 35, 37, 40, 42, 44, 46, 49, 51, 53, 55, 58, 60,
+    62, 64, 69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93, 96, 98, 100, 102, 105, 107, 109, 111, 114, 116, 118, 120,
+)  # fmt: skip
+_MEMORIES = 4  # of a block
+
+
+def lfe5u_85(config: FabricConfig) -> dict[str, str]:
+    """The places of an array's multipliers and weight banks: site names, as `hw.mac` has them, to BELs.
+
+    Raises ValueError where the array has another shape than the chip's three rows of 52 multipliers.
+    """
+    groups = [[row for row in range(config.rows) if config.group_of(row) == group] for group in range(config.row_groups)]
+    pitch = max(map(len, groups))
+    if len(groups) != len(_MULTIPLIER_ROWS) or pitch * config.pairs > len(_MULTIPLIER_COLUMNS):
+        raise ValueError(
+            f"an array of {config.rows} rows in {config.row_groups} groups by {config.pairs} pairs does not fit the "
+            f"LFE5U-85F's {len(_MULTIPLIER_ROWS)} rows of {len(_MULTIPLIER_COLUMNS)} multipliers"
+        )
+    places = {}
+    for rows, y_multiplier, y_memory in zip(groups, _MULTIPLIER_ROWS, _MEMORY_ROWS, strict=True):
+        for pair in range(config.pairs):
+            for place, row in enumerate(rows, pair * pitch):
+                multiplier = _MULTIPLIERS[place % len(_MULTIPLIERS)]
+                site = f"cell_{row}_{pair}"
+                places[f"{site}.multiplier"] = f"X{_MULTIPLIER_COLUMNS[place]}/Y{y_multiplier}/MULT18_{multiplier}"
+                places[f"{site}.bank"] = f"X{_MEMORY_COLUMNS[place]}/Y{y_memory}/EBR{place % _MEMORIES}"
+    return places
