@@ -92,7 +92,7 @@ class _Emitter:
         segments = {index: step for index, step in enumerate(self._plan.steps) if isinstance(step, Segment)}
         programs = {index: cut(segment.jobs, segment.outputs, self._plan.graph, config) for index, segment in segments.items()}
         resident = all_stay([draft for drafts in programs.values() for draft in drafts], config)
-        setup = [packet(Command.SET_RING, self._plan.ring_base, [self._plan.ring_size])]
+        setup = [packet(Command.SET_RING, self._plan.ring_base)]
         finished: dict[int, tuple[Program, ...]] = {}
         word = entry = depthwise = 0
         for index, drafts in programs.items():

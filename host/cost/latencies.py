@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from ...hw.config import FabricConfig
-from ...hw.isa import DESCRIPTOR_WORDS, Operation
+from ...hw.isa import Operation
 from ...hw.mac.array import SystolicArray
 from ...hw.mac.depthwise import DepthwiseUnit
 from ...hw.memory.activations import ActivationMemory
@@ -28,19 +28,21 @@ from ...hw.store import Store
 class Latencies:
     """Cycles between events of one fabric.
 
-    fetch       from taking a descriptor, or a start, to the next descriptor's being complete
-    launch      from taking a descriptor to the first cycle in which its unit works
+    fetch       from a start, or from a descriptor's turn, to the next one's at the earliest
+    launch      from a descriptor's turn to its unit's start
+    start       from that to the walker's first step
     walk        from a step to its activations at the engines
     engine      from a result's last step to its sums, by operation
     post        from a layer's last sums to its last byte's being in memory
     kept        the same where the sums stay as partial sums
-    store       cycles of STORE besides one a word
+    store       cycles of STORE from its start on, besides one a word
     load        from the last stream word of a weight word in the ring to the first step that may take it
     release     from the last step that takes a ring word to the first stream word that may overwrite it
     """
 
     fetch: int
     launch: int
+    start: int
     walk: int
     engine: Mapping[Operation, int]
     post: int
@@ -60,8 +62,10 @@ def latencies_of(config: FabricConfig) -> Latencies:
     array = SystolicArray.latency_of(config)
     kept = PartialSums.LATENCY + ActivationMemory.WRITE_LATENCY
     return Latencies(
-        fetch=_stated(Sequencer, "FETCH_CYCLES", DESCRIPTOR_WORDS + 2),
-        launch=_stated(Sequencer, "LAUNCH_CYCLES", 2),
+        # The sequencer counts a turn as what follows it: a fetch ends before a turn, and a layer's end comes before one.
+        fetch=Sequencer.FETCH_CYCLES + 1,
+        launch=Sequencer.LAUNCH_CYCLES - 1,
+        start=WindowWalker.START_LATENCY,
         walk=WindowWalker.LATENCY,
         engine={
             Operation.MAC: array,
@@ -71,9 +75,11 @@ def latencies_of(config: FabricConfig) -> Latencies:
         },
         post=_stated(PostProcessor, "latency_of", kept + config.beats + RequantizeLane.LATENCY, config),
         kept=_stated(PostProcessor, "KEPT_LATENCY", kept),
-        store=_stated(Store, "OVERHEAD_CYCLES", ActivationMemory.READ_LATENCY + 1),
-        load=_stated(WeightBuffer, "LOAD_LATENCY", 3),
-        release=_stated(WeightBuffer, "release_latency_of", array + 1, config),
+        store=_stated(Store, "OVERHEAD_CYCLES", ActivationMemory.READ_LATENCY + 3),
+        load=_stated(WeightBuffer, "LOAD_LATENCY", 4),
+        release=_stated(
+            WeightBuffer, "release_latency_of", WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + 2, config
+        ),
     )
 
 

@@ -109,7 +109,7 @@ def estimate(plan: Schedule) -> Estimate:
         cycles_io=inputs + results,
         words_in=sum(run.words_before + PACKET_WORDS + run.words_after for run in runs),
         words_out=results + sum(PACKET_WORDS + RECORD_WORDS * len(draft.records) for draft in drafts),
-        setup_words=(PACKET_WORDS + 1)  # the ring
+        setup_words=PACKET_WORDS  # the ring
         + sum(_packets(count * config.macs_per_cycle // STREAM_BYTES) for count in [*resident, *identity])
         + (sum(_load_words(draft, config) for draft in drafts) if stay else 0),
         runs=tuple(runs),

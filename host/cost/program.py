@@ -59,9 +59,9 @@ def run_program(parts: Sequence[Walk | Store], config: FabricConfig, *, ring_wor
     for part in parts:
         take = max(begin, fetched)
         fetched = take + latencies.fetch
-        launched = take + latencies.launch
+        launched = take + latencies.launch + (1 if isinstance(part, Store) else latencies.start)
         if isinstance(part, Store):
-            walked = end = launched + latencies.store + part.words
+            walked = end = launched - 1 + latencies.store + part.words
             cycles = Cycles(activations=launched - begin, output=end - launched)
         else:
             steps = ring.walk(part, launched, config) if part.streamed else part.resident(config)

@@ -111,4 +111,5 @@ class Walk:
 
     def alone(self, config: FabricConfig) -> int:
         """Cycles of the descriptor with its weights there and its successor fetched: what one way of many costs."""
-        return latencies_of(config).launch + self.resident(config).cycles + self.drain(config)
+        latencies = latencies_of(config)
+        return latencies.launch + latencies.start + self.resident(config).cycles + self.drain(config)
