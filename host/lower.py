@@ -174,7 +174,7 @@ def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
 
 
 def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | None:
-    """The layer of a convolution whose input the host sends with height and width exchanged, where that takes fewer steps.
+    """The layer of a convolution whose input the host sends with height and width exchanged, where that takes fewer cycles.
 
     A kernel that is longer than wide over few channels has longer runs that way: kws01's 10x4 over one channel takes four
     chunks instead of ten.
@@ -186,7 +186,7 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
     plain = _convolution(node, dense, graph, config)
     turned = _convolution(node, dense, graph, config, transposed=True)
     try:
-        return _checked(turned, graph, config) if turned.steps < plain.steps else None
+        return _checked(turned, graph, config) if turned.walk.alone(config) < plain.walk.alone(config) else None
     except Unsupported:
         return None
 

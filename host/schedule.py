@@ -3,18 +3,21 @@
     graph --> segments (runs of fabric nodes whose tensors fit) --> memory plan
                                                                 --> residency of weights --> jobs (one descriptor each)
 
-A job is one descriptor: a whole layer, or a part of one where its weights come through the ring.
+A job is one descriptor: a whole layer, or a part of one where its weights come through the ring. Where there are several ways
+to divide the weights between those that stay and those that stream, the cost model picks the one of fewest cycles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..hw.config import FabricConfig
+from .cost.model import estimate
 from .ir import Graph, Node, Reshape
 from .jobs import Job, jobs_of
 from .lower import Layer, lower_transposed
 from .memory import MemoryPlan, plan_memory
 from .placement import Placement, place
+from .residency import Residency, residencies
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,27 +62,32 @@ def schedule(graph: Graph, config: FabricConfig) -> Schedule:
         if isinstance(step, Segment):
             layers.update(_transposed(step, graph, config))
     order = [layers[node.name] for step in steps if isinstance(step, Segment) for node in step.nodes if node.name in layers]
-    resident_tiles, ring_base = _residency(order, config)
-    ring_size = config.weight_depth - ring_base
+    bare = Schedule(graph=graph, config=config, placements=placements, steps=tuple(steps), ring_base=0, ring_size=0)
+    plans = [_with_jobs(bare, layers, choice) for choice in residencies(order, config)]
+    return plans[0] if len(plans) == 1 else min(plans, key=_cost)
+
+
+def _with_jobs(plan: Schedule, layers: Mapping[str, Layer], residency: Residency) -> Schedule:
+    """The plan whose weights stay and stream as `residency` says."""
+    ring_size = plan.config.weight_depth - residency.ring_base
     planned: list[Segment | Node] = []
-    for step in steps:
+    for step in plan.steps:
         if isinstance(step, Segment):
             jobs = [
                 job
                 for node in step.nodes
                 if node.name in layers
-                for job in jobs_of(layers[node.name], resident_tiles[node.name], ring_size, config)
+                for job in jobs_of(layers[node.name], residency.tiles[node.name], ring_size, plan.config)
             ]
             step = replace(step, jobs=tuple(jobs))
         planned.append(step)
-    return Schedule(
-        graph=graph,
-        config=config,
-        placements=placements,
-        steps=tuple(planned),
-        ring_base=ring_base,
-        ring_size=ring_size,
-    )
+    return replace(plan, steps=tuple(planned), ring_base=residency.ring_base, ring_size=ring_size)
+
+
+def _cost(plan: Schedule) -> tuple[int, int]:
+    """Cycles of an inference with all that is sent ahead of it, the ring's first words too; then what streams in all."""
+    cost = estimate(plan)
+    return cost.cycles + sum(run.words_before for run in cost.runs), cost.words_in
 
 
 def _cut(graph: Graph, config: FabricConfig, placements: Sequence[Placement]) -> list[Segment | Node]:
@@ -142,58 +150,3 @@ def _transposed(segment: Segment, graph: Graph, config: FabricConfig) -> dict[st
         if layer is not None:
             better[readers[0].name] = layer
     return better
-
-
-def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str, int], int]:
-    """How many tiles of each layer stay in the weight buffer (the first ones), and where the ring begins.
-
-    Layers with many results a tile stream first: the array works on a tile for as long as the next one loads. Where there is
-    none, a layer near the network's begin shares the ring with one near its end: the ring comes filled for the first, and has
-    all the time between to fill for the second.
-    """
-    tiles = {layer.node.name: layer.tiles for layer in layers}
-    # Pooling's identity word is kept once, whatever the number of pools.
-    total = sum(layer.words for layer in layers if not layer.repeat) + any(layer.words for layer in layers if layer.repeat)
-    if total <= config.weight_depth:
-        return tiles, total
-
-    def least_ring(layer: Layer) -> int:
-        # Two tiles, so that one loads while the other works; a layer of one result a tile flows through any ring.
-        return 2 * layer.steps if layer.results > 1 else 8
-
-    pair = _two_ends(layers, total - config.weight_depth)
-    if pair is not None:
-        for layer, count in pair:
-            tiles[layer.node.name] -= count
-            total -= count * layer.steps
-        return tiles, total
-
-    ring = 0
-    candidates = [layer for layer in reversed(layers) if layer.words and not layer.repeat]
-    for layer in sorted(candidates, key=lambda layer: -layer.results):
-        ring = min(config.weight_depth, max(ring, least_ring(layer)))
-        resident = total - layer.words
-        room = config.weight_depth - ring - resident
-        if room >= 0:
-            kept = min(room // layer.steps, layer.tiles)
-            tiles[layer.node.name] = kept
-            return tiles, resident + kept * layer.steps
-        tiles[layer.node.name] = 0
-        total = resident
-    return tiles, total
-
-
-def _two_ends(layers: Sequence[Layer], excess: int) -> list[tuple[Layer, int]] | None:
-    """Two layers of one result a tile, and how many tiles of each to stream through a ring of one's share.
-
-    None where a layer has more results (it hides its streaming better), or no two layers have room.
-    """
-    weighted = [layer for layer in layers if layer.words and not layer.repeat]
-    if any(layer.results > 1 for layer in weighted):
-        return None
-    for steps in sorted({layer.steps for layer in weighted}):
-        count = -(-excess // steps)
-        fitting = [layer for layer in weighted if layer.steps == steps and layer.tiles >= count]
-        if len(fitting) > 1:
-            return [(fitting[0], count), (fitting[-1], count)]
-    return None

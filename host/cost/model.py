@@ -6,15 +6,18 @@ records to it. A slower link adds waiting for weights where they stream, and tra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...hw.config import STREAM_BYTES, FabricConfig
 from ...hw.isa import CHANNEL_WORDS, RECORD_WORDS
 from ...hw.mac.depthwise import TAPS
 from ..device import Counters, LayerCounters
 from ..programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, all_stay, cut
-from ..schedule import Schedule
 from .program import ProgramCycles, Store, run_program
 from .walk import Cycles, Walk
+
+if TYPE_CHECKING:
+    from ..schedule import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,7 @@ class Estimate:
         )
 
 
-def estimate(plan: Schedule) -> Estimate:
+def estimate(plan: "Schedule") -> Estimate:
     """The cost of one inference of a schedule.
 
     Raises CapacityError where the fabric holds not even the descriptors of the network's results.
@@ -117,7 +120,7 @@ def estimate(plan: Schedule) -> Estimate:
     )
 
 
-def _run(draft: Draft, plan: Schedule, before: int) -> Run:
+def _run(draft: Draft, plan: "Schedule", before: int) -> Run:
     config = plan.config
     word = config.macs_per_cycle // STREAM_BYTES
     streamed = sum(job.walk.words for job in draft.jobs if job.streamed)
@@ -149,7 +152,7 @@ def _resident(drafts: Sequence[Draft]) -> tuple[list[int], list[int]]:
     return [job.walk.words for job in kept if not job.layer.repeat], [1] if any(job.layer.repeat for job in kept) else []
 
 
-def _memory(plan: Schedule, drafts: Sequence[Draft], resident: int, stay: bool) -> tuple[MemoryUse, ...]:
+def _memory(plan: "Schedule", drafts: Sequence[Draft], resident: int, stay: bool) -> tuple[MemoryUse, ...]:
     """What the network takes of every memory; of those that programs share, where they do not all stay, the most at a time."""
     config = plan.config
     every = sum if stay else max
