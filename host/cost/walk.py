@@ -50,8 +50,15 @@ class WindowWalk:
     @property
     def last_word(self) -> int:
         """Words of a map, and of what is pushed behind it, up to the one that completes the last result."""
-        row = self.row + (self.rows - 1) * self.stride
-        column = self.column + (self.columns - 1) * self.stride
+        return self._word(self.row + (self.rows - 1) * self.stride, self.column + (self.columns - 1) * self.stride)
+
+    @property
+    def first_word(self) -> int:
+        """Words up to the one that completes the first result."""
+        return self._word(self.row, self.column)
+
+    def _word(self, row: int, column: int) -> int:
+        """The window around a centre is complete with the word one row below it and one to the right."""
         return (row + 1) * self.map_columns + column + 2
 
 
