@@ -128,18 +128,22 @@ def solve(family: str, oscillator_hz: int, clock_hz: int) -> PllSettings:
     return best
 
 
+_GATES = {"ecp5": ("DCCA", "CLKI", "CLKO"), "gowin": ("DQCE", "CLKIN", "CLKOUT")}
+"""By family: a gate for clocks, its clock and the gated one; its enable is CE."""
+
+
 class Clock(Elaboratable):
     """Makes the clock of the domain `sync` out of the platform's oscillator. `sync` is for the design's top to add.
 
-    The fabric begins as its registers say, and nothing may clock it before the PLL has locked. On the ECP5 the clock itself
-    waits behind a gate, so that no register needs a reset; elsewhere `sync` has an asynchronous reset until then.
+    The fabric begins as its registers say, and nothing may clock it before the PLL has locked. Where the chip has a gate for
+    clocks, the clock waits behind it, so that no register needs a reset; elsewhere `sync` has an asynchronous reset until then.
     """
 
     def __init__(self, settings: PllSettings, oscillator: tuple[str, int]):
         self.settings = settings
         self._oscillator = oscillator
-        gated = settings.family == "ecp5"
-        self.sync = ClockDomain("sync", reset_less=gated, async_reset=not gated)
+        self._gate = _GATES.get(settings.family)
+        self.sync = ClockDomain("sync", reset_less=self._gate is not None, async_reset=self._gate is None)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -152,12 +156,13 @@ class Clock(Elaboratable):
             make = {"ecp5": self._ecp5, "gowin": self._gowin}[self.settings.family]
             m.submodules.pll = make(buffer.i, clock, locked)
 
-        if self.settings.family == "ecp5":
+        if self._gate is not None:
+            cell, given, made = self._gate
             start = ClockDomain("start", reset_less=True, local=True)
             m.domains += start
             enable = Signal()
             m.submodules.lock = FFSynchronizer(locked, enable, o_domain="start", stages=3)
-            m.submodules.gate = Instance("DCCA", i_CLKI=clock, i_CE=enable, o_CLKO=self.sync.clk)
+            m.submodules.gate = Instance(cell, ("i", given, clock), ("i", "CE", enable), ("o", made, self.sync.clk))
             m.d.comb += start.clk.eq(clock)
         else:
             m.d.comb += self.sync.clk.eq(clock)

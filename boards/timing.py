@@ -142,6 +142,8 @@ def _named(pin: Mapping[str, Any], net: str) -> str:
 def _kind(piece: Mapping[str, Any]) -> str:
     ports = {piece["from"]["port"], piece["to"]["port"]}
     cell = str(piece["from"]["cell"])
+    if ports & {"CLEAR", "PRESET"}:
+        return "reset"
     if ports & {"FCI", "FCO", "CIN", "COUT"}:
         return "carry chain"
     last = cell.rpartition(".")[2]

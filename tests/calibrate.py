@@ -13,7 +13,7 @@ from celosia.boards import catalogue
 from celosia.boards.build import elaborate
 from celosia.boards.flows.flow import NAME, Choices, flow_of
 from celosia.host.cost.netlist import Target, count
-from celosia.host.cost.resources import families, logic_bits, resources_of
+from celosia.host.cost.resources import carry_bits, families, logic_bits, resources_of
 from celosia.hw.config import preset
 from celosia.hw.fabric import Fabric
 
@@ -51,7 +51,7 @@ def main(chosen):
             netlist = count(Fabric(config), Target(family))
             luts, cells = synthesise(board, config)
             print(f"{family} {name}: {luts} LUT4, {cells}", flush=True)
-            rows.append((netlist.carry, logic_bits(netlist)))
+            rows.append((carry_bits(netlist), logic_bits(netlist)))
             counts.append(luts)
             netlists.append(netlist)
         relative = np.array(rows) / np.array(counts)[:, None]

@@ -70,8 +70,9 @@ class GowinFlow:
         )
 
     def is_whole(self, content: bytes) -> bool:
-        """Text of zeros and ones, to its last line."""
-        return content[-1:] in b"01\n" and self.chip_of(content) is not None
+        """Text of zeros and ones, to its last line, of ones alone."""
+        last = content.rstrip().rpartition(b"\n")[2]
+        return bool(last) and not last.strip(b"1") and self.chip_of(content) is not None
 
     def chip_of(self, content: bytes) -> str | None:
         """By the identification code in its head."""

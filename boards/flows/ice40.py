@@ -12,6 +12,8 @@ from .flow import NAME, Choices, yosys_script
 _SIZES = {"iCE40UP5K": "--up5k"}
 _SYNTHESIS = {"iCE40UP5K": ("-device", "u", "-dsp")}
 _PREAMBLE = b"\x7e\xaa\x99\x7e"
+_WIDTH, _HEIGHT = b"\x62", b"\x72"  # commands, followed by two bytes
+_CHIPS = {(691, 336): "iCE40UP5K"}  # by the size of a bank of configuration memory, as those commands give it
 
 
 class Ice40Flow:
@@ -68,7 +70,13 @@ class Ice40Flow:
 
     def chip_of(self, content: bytes) -> str | None:
         """By the size of its configuration memory: nothing in it names the chip."""
-        return "iCE40UP5K" if _PREAMBLE in content[:256] else None
+        begin = content.find(_PREAMBLE, 0, 256)
+        if begin < 0:
+            return None
+        head = content[begin : begin + 32]
+        width, height = (head.find(command) + 1 for command in (_WIDTH, _HEIGHT))
+        size = int.from_bytes(head[width : width + 2], "big"), int.from_bytes(head[height : height + 2], "big")
+        return _CHIPS.get(size, f"a chip of {size[0]} x {size[1]} bits a bank")
 
 
 FLOW = Ice40Flow()

@@ -98,11 +98,16 @@ def resources_of(netlist: "Netlist", family: str) -> Resources:
     weights = json.loads(resources.files(__package__).joinpath("luts.json").read_text())[family]
     blocks = sum(_blocks(memory, rules) for memory in netlist.memories)
     return Resources(
-        lut4=round(weights["carry"] * netlist.carry + weights["logic"] * logic_bits(netlist)),
+        lut4=round(weights["carry"] * carry_bits(netlist) + weights["logic"] * logic_bits(netlist)),
         ff=netlist.registers,
         dsp=sum(_multipliers(product, rules) for product in netlist.products) + _counted(netlist, rules.multipliers),
         bram=blocks + _counted(netlist, rules.memories),
     )
+
+
+def carry_bits(netlist: "Netlist") -> int:
+    """Bits of a design that take a carry: those of its sums, and two for every carry cell that it instances."""
+    return netlist.carry + 2 * netlist.instances["CCU2C"]
 
 
 def logic_bits(netlist: "Netlist") -> float:
