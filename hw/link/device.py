@@ -1,11 +1,12 @@
 """The fabric behind its link: what a board's top level joins to its pins."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import FabricConfig
 from ..fabric import Fabric
+from .endpoint import Endpoint
 from .uart import UartReceiver, UartTransmitter
 
 
@@ -43,7 +44,7 @@ class UartFabric(wiring.Component):
 
 
 class LinkedFabric(wiring.Component):
-    """A fabric behind two streams of bytes."""
+    """A fabric behind two streams of bytes: what `UartFabric` has between its receiver and its transmitter."""
 
     def __init__(self, config: FabricConfig):
         self.config = config
@@ -51,50 +52,11 @@ class LinkedFabric(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fabric = fabric = Fabric(self.config)
-        m.submodules.packer = packer = _Packer()
-        m.submodules.unpacker = unpacker = _Unpacker()
-        connect(m, flipped(self.i), packer.i)
-        connect(m, packer.o, fabric.i)
-        connect(m, fabric.o, unpacker.i)
-        connect(m, unpacker.o, flipped(self.o))
-        return m
-
-
-class _Packer(wiring.Component):
-    """Four bytes, the least significant first, to a word."""
-
-    i: In(stream.Signature(8))
-    o: Out(stream.Signature(32))
-
-    def elaborate(self, platform):
-        m = Module()
-        count = Signal(2)
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                self.o.payload.eq(Cat(self.o.payload[8:], self.i.payload)),
-                count.eq(count + 1),
-                self.o.valid.eq(count == 3),
-            ]
-        return m
-
-
-class _Unpacker(wiring.Component):
-    """A word to four bytes, the least significant first."""
-
-    i: In(stream.Signature(32))
-    o: Out(stream.Signature(8))
-
-    def elaborate(self, platform):
-        m = Module()
-        word = Signal(32)
-        left = Signal(range(5))
-        m.d.comb += [self.i.ready.eq(left == 0), self.o.valid.eq(left != 0), self.o.payload.eq(word[:8])]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [word.eq(self.i.payload), left.eq(4)]
-        with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += [word.eq(word[8:]), left.eq(left - 1)]
+        m.submodules.endpoint = endpoint = Endpoint(self.config)
+        fabric = Fabric(self.config)
+        m.submodules.fabric = ResetInserter(endpoint.reset)(fabric)
+        connect(m, flipped(self.i), endpoint.i)
+        connect(m, endpoint.o, flipped(self.o))
+        connect(m, endpoint.o_words, fabric.i)
+        connect(m, fabric.o, endpoint.i_words)
         return m

@@ -1,0 +1,118 @@
+"""Finds frames in a stream of bytes."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .crc import Crc32
+from .framing import CRC_BYTES, HEADER_BYTES, MARKER, POSITION_BITS, Kind, field_bytes
+
+# Number of the byte with which a field of the header is complete.
+_KIND, _SESSION, _POSITION, _EXPECTED, _LENGTH = (
+    field_bytes(name)[-1] for name in ("kind", "session", "position", "expected", "length")
+)
+
+
+class FrameReceiver(wiring.Component):
+    """Takes frames apart, one byte in `Crc32.CYCLES` + 2 cycles; whatever is no frame is skipped.
+
+    A false start costs what follows it up to the length that it claims, so whoever has sent nonsense sends enough of other
+    bytes behind it.
+
+    Members: `half` with the strobes `session`, `position` and `expected` gives the header's fields, which nobody may believe
+    before `done`; `word` with the strobe `word_valid` the payload; `done` is high for one cycle at the end of a frame with a
+    sound header; `good` then says that its CRC is right, `kind` and `has_payload` what it was.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "half": Out(POSITION_BITS),
+                "session": Out(1),
+                "position": Out(1),
+                "expected": Out(1),
+                "word": Out(32),
+                "word_valid": Out(1),
+                "done": Out(1),
+                "good": Out(1),
+                "kind": Out(Kind),
+                "has_payload": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.crc = crc = Crc32()
+        byte = self.i.payload
+        taken = Signal()
+        fed = Signal()
+        held = Signal(32)  # the last four bytes
+        at = Signal(range(HEADER_BYTES))
+        left = Signal(8)
+        intact = Signal()
+        judged = Signal()  # in the cycle after the last byte
+        matches = Signal()
+        m.d.comb += [
+            self.i.ready.eq(crc.idle & ~judged),
+            taken.eq(self.i.valid & self.i.ready),
+            matches.eq(byte == crc.crc.word_select(at[:2], 8)),
+            crc.byte.eq(byte),
+            crc.strobe.eq(taken & fed),
+            self.half.eq(held[16:]),
+            self.word.eq(held),
+            self.good.eq(intact),
+            self.done.eq(judged),
+        ]
+        m.d.sync += [
+            judged.eq(0),
+            self.session.eq(0),
+            self.position.eq(0),
+            self.expected.eq(0),
+            self.word_valid.eq(0),
+        ]
+        with m.If(taken):
+            m.d.sync += [held.eq(Cat(held[8:], byte)), at.eq(at + 1)]
+        with m.FSM():
+            with m.State("HUNT"):
+                m.d.comb += [crc.first.eq(1), fed.eq(1)]
+                m.d.sync += at.eq(1)
+                with m.If(taken & (byte == MARKER)):
+                    m.next = "HEADER"
+            with m.State("HEADER"):
+                m.d.comb += fed.eq(1)
+                with m.If(taken):
+                    m.d.sync += [
+                        self.session.eq(at == _SESSION),
+                        self.position.eq(at == _POSITION),
+                        self.expected.eq(at == _EXPECTED),
+                    ]
+                    with m.If(at == _KIND):
+                        m.d.sync += self.kind.eq(byte)
+                    with m.If(at == _LENGTH):
+                        m.d.sync += left.eq(byte)
+                    with m.If(at == HEADER_BYTES - 1):
+                        m.d.sync += at.eq(0)
+                        m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.sync += [intact.eq(1), self.has_payload.eq(left != 0)]
+                with m.If(taken):
+                    with m.If(~matches):
+                        m.next = "HUNT"
+                    with m.Elif(at[0]):
+                        m.d.sync += at.eq(0)
+                        m.next = "TRAIL"
+                        with m.If(left != 0):
+                            m.next = "PAYLOAD"
+            with m.State("PAYLOAD"):
+                m.d.comb += fed.eq(1)
+                with m.If(taken & (at[:2] == 3)):
+                    m.d.sync += [left.eq(left - 1), self.word_valid.eq(1), at.eq(0)]
+                    with m.If(left == 1):
+                        m.next = "TRAIL"
+            with m.State("TRAIL"), m.If(taken):
+                m.d.sync += intact.eq(intact & matches)
+                with m.If(at[:2] == CRC_BYTES - 1):
+                    m.d.sync += judged.eq(1)
+                    m.next = "HUNT"
+        return m
