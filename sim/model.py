@@ -1,4 +1,4 @@
-"""The fabric's C++ model: Amaranth -> RTLIL -> CXXRTL.
+"""A design's C++ model: Amaranth -> RTLIL -> CXXRTL.
 
 What makes it fast to compile and to run, and leaves every cycle as it is:
 
@@ -13,9 +13,10 @@ What makes it fast to compile and to run, and leaves every cycle as it is:
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Fragment
+from amaranth.hdl import ClockDomain, Fragment, Value
 
 from ..hw.config import FabricConfig
 from ..hw.fabric import Fabric
@@ -63,20 +64,21 @@ struct memory : cxxrtl::memory<Width> {
 """
 
 
-def generate(config: FabricConfig, *, debug: bool = False) -> str:
-    """The C++ model of a fabric, class `cxxrtl_design::p_top`; with `debug` every signal has its name and hierarchy is flat.
+def generate(source: str, *, models: str = "", debug: bool = False) -> str:
+    """The C++ model of RTLIL, class `cxxrtl_design::p_top`; with `debug` every signal has its name and hierarchy is flat.
 
-    Raises ToolError.
+    `models` is Verilog of primitives that the design instances. Raises ToolError.
     """
-    source = fabric_rtlil(config)
     with tempfile.TemporaryDirectory(prefix="celosia-") as name:
         folder = Path(name)
         # The tools from PyPI see no folder but their own: relative names only.
-        (folder / "fabric.il").write_text(source if debug else merge_modules(source))
+        (folder / "design.il").write_text(source if debug else merge_modules(source))
+        (folder / "models.v").write_text(models)
         passes = _PASSES[:1] if debug else _PASSES
-        script = ["read_rtlil fabric.il", *passes, f"write_cxxrtl {'-g4' if debug else '-g0'} fabric.cc"]
+        script = ["read_rtlil design.il", "read_verilog models.v", *passes]
+        script += [f"write_cxxrtl {'-g4' if debug else '-g0'} design.cc"]
         toolchain.run([*toolchain.yosys(), "-q", "-p", "; ".join(script)], "Yosys", folder)
-        output = folder / "fabric.cc"
+        output = folder / "design.cc"
         model = output.read_text() if output.exists() else ""
     if not re.search(r"\} // namespace cxxrtl_design\s", model):
         raise ToolError("Yosys ended without an error and without a whole model: run it again, or install a native yosys")
@@ -86,12 +88,15 @@ def generate(config: FabricConfig, *, debug: bool = False) -> str:
 
 def fabric_rtlil(config: FabricConfig) -> str:
     """The fabric as RTLIL, module `top`, with a clock and without a reset: it begins as its registers say."""
-    fabric = Fabric(config)
+    return component_rtlil(Fabric(config))
+
+
+def component_rtlil(component: Any) -> str:
+    """A component of the domain `sync` as RTLIL, module `top`, without a reset; the clock and its members are the ports."""
     clock = ClockDomain("sync", reset_less=True)
-    fragment = Fragment.get(fabric, None)
+    fragment = Fragment.get(component, None)
     fragment.add_domains(clock)
-    ports = [clock.clk]
-    ports += [getattr(side, name) for side in (fabric.i, fabric.o) for name in ("payload", "valid", "ready")]
+    ports = [clock.clk, *(Value.cast(value) for _, _, value in component.signature.flatten(component))]
     return rtlil.convert(fragment, ports=ports, emit_src=False)
 
 

@@ -101,7 +101,8 @@ class Window:
     def wait(self, now: float, *, waiting: bool = True) -> None:
         """The owner begins to wait for the device, or waits no more: whether it is to be asked after a while."""
         self._waiting = waiting
-        self._rest(now)
+        if self.is_open:
+            self._rest(now)
 
     def received(self, data: bytes, now: float) -> None:
         """Bytes from the device."""
