@@ -157,12 +157,14 @@ class WirePort:
 
     def _run(self, seconds: float) -> None:
         """Runs the device for so long, or until a byte comes."""
-        pause = 0.0
-        if not self._out and self._pauses:
+        if not self._out and self._pauses and self._pauses[0][1]:
             self._out, pause = self._pauses.pop(0)
-        if pause:
             self._receive(self.simulator.exchange(b"", int(pause * CLOCK_HZ) + 1)[1])
+        while self._pauses and not self._pauses[0][1]:
+            self._out += self._pauses.pop(0)[0]
         cycles = max(1, min(int(seconds * CLOCK_HZ), 100_000))
+        if self._pauses:
+            cycles = min(cycles, len(self._out) * BITS_PER_BYTE * CYCLES_PER_BIT + 1)
         taken, data, _ = self.simulator.exchange(self._out, cycles, stop=True)
         self.sent += taken
         self._out = self._out[taken:]
