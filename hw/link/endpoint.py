@@ -9,10 +9,10 @@ i --> frame receiver --> ring of words, committed frame by frame --> words
 o <-- frame sender <-- ring of words, kept until the host has them <-- i_words
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
-from amaranth.utils import ceil_log2
+from amaranth.utils import exact_log2
 
 from ..config import FabricConfig
 from ..primitives.bank import Bank
@@ -22,7 +22,6 @@ from .framing import (
     MAX_LENGTH,
     POSITION_BITS,
     PROTOCOL_VERSION,
-    field_bytes,
 )
 from .identity import identity
 from .receiver import FrameReceiver
@@ -31,7 +30,6 @@ from .sender import FrameSender
 BUFFER_WORDS = 512
 """Words of a ring: one block RAM of an ECP5, four of an iCE40."""
 
-_TAKEN = field_bytes("taken")[0] // 2
 _READ_CYCLES = Bank.LATENCY + 1  # from a new address to its word
 _MARGIN = 8  # words of the outgoing ring that stay free: more than are taken while `ready` falls
 
@@ -61,12 +59,12 @@ class Endpoint(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.receiver = receiver = FrameReceiver()
-        m.submodules.sender = sender = FrameSender()
+        m.submodules.sender = sender = FrameSender(self._identity)
         m.submodules.incoming = incoming = Bank(width=32, depth=BUFFER_WORDS, site="link.incoming")
         m.submodules.outgoing = outgoing = Bank(width=32, depth=BUFFER_WORDS, site="link.outgoing")
         connect(m, flipped(self.i), receiver.i)
         connect(m, sender.o, flipped(self.o))
-        ring = ceil_log2(BUFFER_WORDS)
+        ring = exact_log2(BUFFER_WORDS)
 
         # Positions, modulo 2 ** POSITION_BITS
         session = Signal(16)
@@ -84,26 +82,33 @@ class Endpoint(wiring.Component):
         ours = Signal()  # frame of this session
         behind = Signal()  # its words are old
         next_one = Signal()  # they are the ones that we want
-        sensible = Signal()  # its `expected` lies between `acknowledged` and `position`
+        sensible = Signal()  # its `expected` does not lie behind `acknowledged`
         overrun = Signal()
         wants_hello = Signal()
         difference = Signal(POSITION_BITS)
-        m.d.comb += difference.eq(half - expected)
-        with m.If(receiver.session):
-            m.d.sync += ours.eq(half == session)
+        same = Signal()
+        compared = Signal(2)  # session and position: `half` holds still long enough
+        m.d.sync += [
+            difference.eq(half - expected),
+            same.eq(half == session),
+            compared.eq(Cat(receiver.session, receiver.position)),
+        ]
+        with m.If(compared[0]):
+            m.d.sync += ours.eq(same)
             with m.If(~wants_hello):
                 m.d.sync += begins.eq(half)
-        with m.If(receiver.position):
+        with m.If(compared[1]):
             m.d.sync += [next_one.eq(difference == 0), behind.eq(difference[-1]), put.eq(expected), overrun.eq(0)]
         with m.If(receiver.expected):
             m.d.sync += heard.eq(half)
-        older, newer = Signal(POSITION_BITS), Signal(POSITION_BITS)
-        m.d.sync += [older.eq(heard - acknowledged), newer.eq(position - heard), sensible.eq(~(older[-1] | newer[-1]))]
+        advance = Signal(POSITION_BITS)
+        m.d.comb += advance.eq(heard - acknowledged)
+        m.d.sync += sensible.eq(~advance[-1])
 
         # Words that arrive
-        full = Signal()
+        full = Signal()  # one cycle late: words are many cycles apart
+        m.d.sync += full.eq((put[:ring] == taken[:ring]) & (put[ring] != taken[ring]))
         m.d.comb += [
-            full.eq((put[:ring] == taken[:ring]) & (put[ring] != taken[ring])),
             incoming.write.address.eq(put),
             incoming.write.data.eq(receiver.word),
             incoming.write.enable.eq(receiver.word_valid & ~full),
@@ -172,11 +177,13 @@ class Endpoint(wiring.Component):
         again = Signal()
         step = BUFFER_WORDS // 4  # the host hears of every so many words that the fabric took
         told = Signal(2)
+        news = Signal()  # something to send, even if nobody asks
         settle = Signal(range(FrameSender.SETTLE))
-        words = Array(self._identity >> (32 * index) & 0xFFFFFFFF for index in range(IDENTITY_WORDS))
-        word_number = Signal(range(IDENTITY_WORDS))
         header = sender.header
-        m.d.sync += unsent.eq(kept - position[: ring + 1])
+        m.d.sync += [
+            unsent.eq(kept - position[: ring + 1]),
+            news.eq((unsent != 0) | (told != taken[exact_log2(step) :][:2])),
+        ]
         m.d.comb += [
             header.marker.eq(MARKER),
             header.kind.hello.eq(hello),
@@ -187,23 +194,24 @@ class Endpoint(wiring.Component):
             header.taken.eq(taken),
             header.length.eq(length),
             header.version.eq(PROTOCOL_VERSION),
-            sender.word.eq(Mux(hello, words[word_number], outgoing.o_data)),
+            sender.word.eq(outgoing.o_data),
         ]
-        with m.If(sender.sampling & (sender.half == _TAKEN)):
-            m.d.sync += told.eq(taken[ceil_log2(step) :])
+        with m.If(sender.samples_taken):
+            m.d.sync += told.eq(taken[exact_log2(step) :])
         with m.If(sender.next_word):
-            m.d.sync += [word_number.eq(word_number + 1), position.eq(position + ~hello)]
+            m.d.sync += position.eq(position + 1)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [word_number.eq(0), hello.eq(wants_hello), again.eq(wants_again), settle.eq(-1)]
+                m.d.sync += [hello.eq(wants_hello), again.eq(wants_again), settle.eq(-1)]
                 m.d.sync += length.eq(Mux(wants_hello, IDENTITY_WORDS, Mux(unsent >= MAX_LENGTH, MAX_LENGTH, unsent)))
                 with m.If(wants_hello):
-                    m.d.comb += [started.eq(1), opened.eq(renew)]
+                    m.d.comb += started.eq(1)
+                    m.d.sync += opened.eq(renew)
                     m.next = "START"
                 with m.Elif(rewind):
                     m.d.sync += [position.eq(acknowledged), rewind.eq(0)]
                     m.next = "SETTLE"
-                with m.Elif(wants_frame | (unsent != 0) | (told != taken[ceil_log2(step) : ceil_log2(step) + 2])):
+                with m.Elif(wants_frame | news):
                     m.d.comb += started.eq(1)
                     m.next = "START"
             with m.State("START"):
@@ -218,7 +226,8 @@ class Endpoint(wiring.Component):
                     m.next = "IDLE"
         # A session begins when no frame is on its way, so none is half of the one and half of the other.
         with m.If(opened):
-            counters = [put, expected, taken, kept, acknowledged, position, told]
+            m.d.sync += opened.eq(0)
+            counters = [expected, taken, kept, acknowledged, position, told]
             m.d.sync += [counter.eq(0) for counter in counters]
             m.d.sync += [session.eq(begins), ours.eq(0), rewind.eq(0), self.o_words.valid.eq(0), self.reset.eq(1)]
         return m
