@@ -120,7 +120,7 @@ class Endpoint(wiring.Component):
         wants_frame = Signal()
         wants_again = Signal()  # it says that something was lost
         renew = Signal()  # the hello is of a new session
-        rewind = Signal()
+        rewind, rewinding = Signal(), Signal()  # to what the host does not have: between two frames
         started = Signal()  # a frame: what was wanted up to now goes with it
         opened = Signal()  # a session
         with m.If(started):
@@ -179,6 +179,7 @@ class Endpoint(wiring.Component):
         told = Signal(2)
         news = Signal()  # something to send, even if nobody asks
         settle = Signal(range(FrameSender.SETTLE))
+        sent = Signal()
         header = sender.header
         m.d.sync += [
             unsent.eq(kept - position[: ring + 1]),
@@ -200,30 +201,31 @@ class Endpoint(wiring.Component):
             m.d.sync += told.eq(taken[exact_log2(step) :])
         with m.If(sender.next_word):
             m.d.sync += position.eq(position + 1)
+        with m.If(rewinding):
+            m.d.sync += [position.eq(acknowledged), rewinding.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [hello.eq(wants_hello), again.eq(wants_again), settle.eq(-1)]
+                m.d.sync += [hello.eq(wants_hello), again.eq(wants_again), settle.eq(-1), sent.eq(0)]
                 m.d.sync += length.eq(Mux(wants_hello, IDENTITY_WORDS, Mux(unsent >= MAX_LENGTH, MAX_LENGTH, unsent)))
                 with m.If(wants_hello):
                     m.d.comb += started.eq(1)
                     m.d.sync += opened.eq(renew)
                     m.next = "START"
                 with m.Elif(rewind):
-                    m.d.sync += [position.eq(acknowledged), rewind.eq(0)]
-                    m.next = "SETTLE"
+                    m.d.sync += [rewinding.eq(1), rewind.eq(0)]
+                    m.next = "SEND"
                 with m.Elif(wants_frame | news):
                     m.d.comb += started.eq(1)
                     m.next = "START"
             with m.State("START"):
                 m.d.comb += sender.start.eq(1)
                 m.next = "SEND"
-            with m.State("SEND"), m.If(sender.idle):
-                m.d.sync += self.reset.eq(0)
-                m.next = "SETTLE"
-            with m.State("SETTLE"):
-                m.d.sync += settle.eq(settle - 1)
-                with m.If(settle == 0):
+            with m.State("SEND"):
+                m.d.sync += [sent.eq(sender.idle), settle.eq(settle - (settle != 0))]
+                with m.If(sent & (settle == 0)):
+                    m.d.sync += self.reset.eq(0)
                     m.next = "IDLE"
+
         # A session begins when no frame is on its way, so none is half of the one and half of the other.
         with m.If(opened):
             m.d.sync += opened.eq(0)

@@ -23,7 +23,7 @@ class FrameSender(wiring.Component):
     payload of a hello is `identity`.
     """
 
-    CYCLES = Crc32.CYCLES + 5
+    CYCLES = Crc32.CYCLES + 6
     SETTLE = 2 * Crc32.CYCLES
 
     def __init__(self, identity: int):
@@ -72,18 +72,18 @@ class FrameSender(wiring.Component):
             settled.eq(waiting & ~ready & ~load),
             ready.eq(settled & ~ready),
             load.eq(ready),
+            self.next_word.eq(ready & (source == _UPPER_WORD)),
             coming.eq(Mux(source[3], behind_header, self.header.as_value().word_select(source[:3], 16))),
         ]
         m.d.comb += [
             self.o.payload.eq(pair[:8]),
-            self.o.valid.eq((bytes_left != 0) & crc.idle),
             sent.eq(self.o.valid & self.o.ready),
             crc.byte.eq(pair[:8]),
             crc.strobe.eq(sent & fed),
             self.samples_taken.eq(ready & (source == field_bytes("taken")[0] // 2)),
-            self.next_word.eq(load & (source == _UPPER_WORD)),
         ]
         m.d.sync += last_word.eq(words_left == 1)
+        m.d.sync += self.o.valid.eq((bytes_left != 0) & crc.idle & ~sent)
         with m.If(load):
             m.d.sync += [pair.eq(coming), bytes_left.eq(2)]
         with m.Elif(sent):

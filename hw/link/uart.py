@@ -101,9 +101,10 @@ class UartTransmitter(wiring.Component):
         phase = Signal(self._clock.bits)
         tick = Signal()
         bits = Signal(BITS_PER_BYTE, init=1)  # what is still to be sent, the stop bit at the top; shifted in zeros
-        last = Signal()
+        last = Signal()  # the stop bit is on the wire: known a cycle late, long before its end
         busy = Signal()
-        m.d.comb += [self.tx.eq(bits[0]), last.eq(bits[1:] == 0), self.i.ready.eq(~busy | (tick & last))]
+        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(~busy | (tick & last))]
+        m.d.sync += last.eq(bits[1:] == 0)
         m.d.sync += Cat(phase, tick).eq(Mux(busy, phase + self._clock.step, 0))
         with m.If(self.i.ready):
             m.d.sync += busy.eq(self.i.valid)
