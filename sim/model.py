@@ -7,6 +7,7 @@ What makes it fast to compile and to run, and leaves every cycle as it is:
     one pass            their outputs are all registers, so one evaluation settles the whole design (a test compares it with
                         the flat model); the only clock rises in every evaluation
     split nets          CXXRTL handles words of up to 32 bits fastest: wide nets fall apart along their drivers
+    sleep               a module called `core`, whose outputs are all registers, is left alone while nothing in it changes
     plain commit        a register's new value is copied, not compared with the old one; a memory without writes is left alone
 """
 
@@ -26,7 +27,7 @@ from .errors import ToolError
 _PASSES = (
     # Memories begin as zeros anyway; their written-out contents would only slow the compiler.
     "delete t:$meminit_v2",
-    "setattr -mod -set keep_hierarchy 1 *cell_* *lane_*",
+    "setattr -mod -set keep_hierarchy 1 *cell_* *lane_* *.core",
     "hierarchy -top top",
     "proc",
     "flatten",
@@ -44,10 +45,16 @@ _NAMELESS = re.compile(r"\\port\$\d+\$\d+")
 _NAMELESS_PORT = re.compile(r"(?m)^  wire .*(?:input|output) \d+\s+(?:signed )?(\\port\$\d+\$\d+)$")
 
 _OVERRIDES = """
+struct watcher : observer {};  // a commit that is told by it says whether anything changed
+
 template<size_t Bits>
 struct wire : cxxrtl::wire<Bits> {
     using cxxrtl::wire<Bits>::wire;
-    template<class Observer> CXXRTL_ALWAYS_INLINE bool commit(Observer &) { this->curr = this->next; return false; }
+    template<class Observer> CXXRTL_ALWAYS_INLINE bool commit(Observer &) {
+        bool changed = std::is_same<Observer, watcher>::value && this->curr != this->next;
+        this->curr = this->next;
+        return changed;
+    }
 };
 
 template<size_t Width>
@@ -57,9 +64,36 @@ struct memory : cxxrtl::memory<Width> {
         if (!mask.is_zero()) cxxrtl::memory<Width>::update(index, data, mask, priority);
     }
     template<class Observer> CXXRTL_ALWAYS_INLINE bool commit(Observer &observer) {
-        if (!this->write_queue.empty()) cxxrtl::memory<Width>::commit(observer);
+        return !this->write_queue.empty() && cxxrtl::memory<Width>::commit(observer);
+    }
+};
+
+// A cell whose outputs are all registers. Once a cycle has changed nothing in it, no cycle will as long as its inputs are the
+// same: then it is left alone.
+template<class Cell, class Inputs>
+struct sleeper : Cell {
+    using Cell::Cell;
+
+    bool eval(performer *performer = nullptr) override {
+        if (asleep) {
+            if (Inputs(*this) == seen) return true;
+            asleep = false;
+        }
+        return Cell::eval(performer);
+    }
+
+    template<class Observer> bool commit(Observer &observer) {
+        if (asleep) return false;
+        if (++awake % 16) return Cell::commit(observer);
+        watcher watching;
+        asleep = !Cell::commit(watching);
+        if (asleep) seen = Inputs(*this);
         return false;
     }
+
+    bool asleep = false;
+    unsigned awake = 0;
+    Inputs seen{*this};
 };
 """
 
@@ -83,7 +117,30 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
     if not re.search(r"\} // namespace cxxrtl_design\s", model):
         raise ToolError("Yosys ended without an error and without a whole model: run it again, or install a native yosys")
     model = re.sub(r"(bool posedge_p_\w*clk\(\) const \{\s*return )[^;]*;", r"\1true;", model)
-    return model if debug else model.replace("namespace cxxrtl_design {\n", "namespace cxxrtl_design {\n" + _OVERRIDES, 1)
+    if debug:
+        return model
+    model = model.replace("namespace cxxrtl_design {\n", "namespace cxxrtl_design {\n" + _OVERRIDES, 1)
+    return _let_sleep(model)
+
+
+def _let_sleep(model: str) -> str:
+    """Wraps the cells of modules called `core` into `sleeper`."""
+    for kind, body in re.findall(r"(?ms)^struct (p_top\w*_2e_core) : public module \{(.*?)^\}; // struct", model):
+        ports = [port for port in re.findall(r"(?m)^\t/\*input\*/ (value<\d+> \w+);", body) if not port.endswith(" p_clk")]
+        names = [port.split()[1] for port in ports]
+        inputs = f"inputs_of_{kind}"
+        wrapper = (
+            f"struct {inputs} {{\n"
+            + "".join(f"\t{port};\n" for port in ports)
+            + f"\texplicit {inputs}(const {kind} &cell) : "
+            + ", ".join(f"{name}(cell.{name})" for name in names)
+            + f" {{}}\n\tbool operator==(const {inputs} &other) const {{ return "
+            + " && ".join(f"{name} == other.{name}" for name in names)
+            + "; }\n};\n\n"
+        )
+        model = model.replace("struct p_top : public module {", wrapper + "struct p_top : public module {", 1)
+        model = re.sub(rf"(?m)^\t{kind} (cell_\w+)", rf"\tsleeper<{kind}, {inputs}> \1", model)
+    return model
 
 
 def fabric_rtlil(config: FabricConfig) -> str:

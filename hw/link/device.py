@@ -53,10 +53,38 @@ class LinkedFabric(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.endpoint = endpoint = Endpoint(self.config)
-        fabric = Fabric(self.config)
-        m.submodules.fabric = ResetInserter(endpoint.reset)(fabric)
+        m.submodules.core = core = FabricCore(self.config)
         connect(m, flipped(self.i), endpoint.i)
         connect(m, endpoint.o, flipped(self.o))
-        connect(m, endpoint.o_words, fabric.i)
-        connect(m, fabric.o, endpoint.i_words)
+        connect(m, endpoint.o_words, core.i)
+        connect(m, core.o, endpoint.i_words)
+        m.d.comb += core.reset.eq(endpoint.reset)
+        return m
+
+
+class FabricCore(wiring.Component):
+    """A fabric with registers at its outputs, which may lie far from whoever feeds it: a word every other cycle.
+
+    Members: `i` and `o` as the fabric's; `reset` puts it back to its beginning, memories aside, while it is held high for as long
+    as the longest pipeline has registers.
+    """
+
+    def __init__(self, config: FabricConfig):
+        self.config = config
+        super().__init__({"i": In(stream.Signature(32)), "o": Out(stream.Signature(32)), "reset": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        fabric = Fabric(self.config)
+        m.submodules.fabric = ResetInserter(self.reset)(fabric)
+        m.d.comb += [
+            fabric.i.valid.eq(self.i.valid & ~self.i.ready),  # `ready` tells of the word that was taken a cycle ago
+            fabric.i.payload.eq(self.i.payload),
+            fabric.o.ready.eq(~self.o.valid),
+        ]
+        m.d.sync += self.i.ready.eq(fabric.i.valid & fabric.i.ready & ~self.reset)
+        with m.If(~self.o.valid):
+            m.d.sync += [self.o.payload.eq(fabric.o.payload), self.o.valid.eq(fabric.o.valid & ~self.reset)]
+        with m.Elif(self.o.ready | self.reset):
+            m.d.sync += self.o.valid.eq(0)
         return m
