@@ -6,7 +6,8 @@ What makes it fast to compile and to run, and leaves every cycle as it is:
     hierarchy           those stay modules, so that their code is compiled once; everything else is flattened
     one pass            their outputs are all registers, so one evaluation settles the whole design (a test compares it with
                         the flat model); the only clock rises in every evaluation
-    split nets          CXXRTL handles words of up to 32 bits fastest: wide nets fall apart along their drivers
+    split nets          CXXRTL handles words of up to 32 bits fastest: wide nets fall apart along their drivers; narrow logic
+                        around a core is faster whole
     sleep               a module called `core`, whose outputs are all registers, is left alone while nothing in it changes
     plain commit        a register's new value is copied, not compared with the old one; a memory without writes is left alone
 """
@@ -24,18 +25,20 @@ from ..hw.fabric import Fabric
 from . import toolchain
 from .errors import ToolError
 
+_CELLS = "*cell_* *lane_*"
+_CORE = "*.core"
 _PASSES = (
     # Memories begin as zeros anyway; their written-out contents would only slow the compiler.
     "delete t:$meminit_v2",
-    "setattr -mod -set keep_hierarchy 1 *cell_* *lane_* *.core",
+    f"setattr -mod -set keep_hierarchy 1 {_CELLS} {_CORE}",
     "hierarchy -top top",
     "proc",
     "flatten",
     "opt_expr",
     "opt_merge",
     "opt_clean",
-    "splitcells",
-    "splitnets -driver",
+    "splitcells {wide}",
+    "splitnets -driver {wide}",
     "opt_expr",
     "opt_clean",
 )
@@ -84,7 +87,7 @@ struct sleeper : Cell {
 
     template<class Observer> bool commit(Observer &observer) {
         if (asleep) return false;
-        if (++awake % 16) return Cell::commit(observer);
+        if (++awake % 8) return Cell::commit(observer);
         watcher watching;
         asleep = !Cell::commit(watching);
         if (asleep) seen = Inputs(*this);
@@ -108,7 +111,8 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
         # The tools from PyPI see no folder but their own: relative names only.
         (folder / "design.il").write_text(source if debug else merge_modules(source))
         (folder / "models.v").write_text(models)
-        passes = _PASSES[:1] if debug else _PASSES
+        wide = f"{_CORE} {_CELLS}" if re.search(r"(?m)^module \S+\.core$", source) else "*"
+        passes = _PASSES[:1] if debug else [line.format(wide=wide) for line in _PASSES]
         script = ["read_rtlil design.il", "read_verilog models.v", *passes]
         script += [f"write_cxxrtl {'-g4' if debug else '-g0'} design.cc"]
         toolchain.run([*toolchain.yosys(), "-q", "-p", "; ".join(script)], "Yosys", folder)
@@ -125,6 +129,7 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
 
 def _let_sleep(model: str) -> str:
     """Wraps the cells of modules called `core` into `sleeper`."""
+    cells = re.findall(r"(?m)^\tp_top\w*_2e_core (cell_\w+)", model)
     for kind, body in re.findall(r"(?ms)^struct (p_top\w*_2e_core) : public module \{(.*?)^\}; // struct", model):
         ports = [port for port in re.findall(r"(?m)^\t/\*input\*/ (value<\d+> \w+);", body) if not port.endswith(" p_clk")]
         names = [port.split()[1] for port in ports]
@@ -140,7 +145,8 @@ def _let_sleep(model: str) -> str:
         )
         model = model.replace("struct p_top : public module {", wrapper + "struct p_top : public module {", 1)
         model = re.sub(rf"(?m)^\t{kind} (cell_\w+)", rf"\tsleeper<{kind}, {inputs}> \1", model)
-    return model
+    asleep = " && ".join(f"top.{cell}.asleep" for cell in cells) or "false"
+    return f"{model}\n#define CELOSIA_ASLEEP(top) ({asleep})\n"
 
 
 def fabric_rtlil(config: FabricConfig) -> str:

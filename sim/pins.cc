@@ -35,6 +35,16 @@ Wires *celosia_wires(Simulation *simulation, double bit) {
 
 void celosia_cut(Wires *wires) { delete wires; }
 
+// Whether the fabric is at rest: only what comes over the wire can change it.
+int celosia_asleep(const Wires *wires) {
+#ifdef CELOSIA_ASLEEP
+    return CELOSIA_ASLEEP(wires->simulation->top);
+#else
+    (void)wires;
+    return 0;
+#endif
+}
+
 uint64_t celosia_broken(const Wires *wires) { return wires->broken; }
 
 // Runs for `limit` cycles, or until `room` bytes came. Gives the bytes taken from `in` and the bytes put into `out`, the latter

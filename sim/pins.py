@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +64,11 @@ class PinSimulator:
     def broken(self) -> int:
         """Bytes that came without a stop bit."""
         return int(self._library.celosia_broken(self._wires))
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the fabric is at rest, so that only what comes over the wire can change it."""
+        return bool(self._library.celosia_asleep(self._wires))
 
     def exchange(self, data: bytes, cycles: int, *, stop: bool = False) -> tuple[int, bytes, Times]:
         """Runs for that many cycles, with `stop` until `data` is sent and a byte came.

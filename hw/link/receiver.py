@@ -24,7 +24,7 @@ class FrameReceiver(wiring.Component):
     sound header: `good` then says that its CRC is right, `kind` and `has_payload` what it was.
     """
 
-    CYCLES = Crc32.CYCLES + 4
+    CYCLES = Crc32.CYCLES + 5
 
     def __init__(self):
         super().__init__(
@@ -54,13 +54,13 @@ class FrameReceiver(wiring.Component):
         at = Signal(range(HEADER_BYTES))  # number of the byte in the header, in a word, in the CRC
         left = Signal(8)  # words
         m.d.comb += [
-            self.i.ready.eq(crc.idle & ~fresh & ~ripe),
             crc.byte.eq(byte),
             crc.strobe.eq(ripe & fed),
             self.half.eq(held[16:]),
             self.word.eq(held),
         ]
         m.d.sync += [
+            self.i.ready.eq(crc.idle & ~fresh & ~ripe & ~(self.i.valid & self.i.ready)),
             fresh.eq(self.i.valid & self.i.ready),
             ripe.eq(fresh),
             is_marker.eq(byte == MARKER),
