@@ -8,7 +8,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow bench lint format clean
+.PHONY: help demo test test-slow bench boards lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,10 @@ test-slow: lint  ## lint, types, every test
 
 bench: $(VENV)/.dev  ## cycles and speed of the four MLPerf Tiny models; writes bench.json
 	$(BIN)/python tests/bench.py
+
+boards: $(VENV)/.dev  ## a bitstream for every board, an hour or two; writes boards/measured.json and the README's table
+	$(BIN)/celosia boards --measure
+	$(BIN)/celosia boards --readme README.md
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from ..hw.config import FabricConfig
 
 _MULTIPLIER_ROWS = (10, 34, 58)
 _MEMORY_ROWS = (22, 46, 70)
+_ACTIVATION_ROW = 82
 _MULTIPLIER_COLUMNS = (
     4, 5, 8, 9, 13, 14, 17, 18, 22, 23, 26, 27, 31, 32, 35, 36, 40, 41, 44, 45, 49, 50, 53, 54, 58, 59,
     62, 63, 69, 70, 73, 74, 78, 79, 82, 83, 87, 88, 91, 92, 96, 97, 100, 101, 105, 106, 109, 110, 114, 115, 118, 119,
@@ -48,4 +49,10 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
                 site = f"cell_{row}_{pair}"
                 places[f"{site}.multiplier"] = f"X{_MULTIPLIER_COLUMNS[place]}/Y{y_multiplier}/MULT18_{multiplier}"
                 places[f"{site}.bank"] = f"X{_MEMORY_COLUMNS[place]}/Y{y_memory}/EBR{place % _MEMORIES}"
+    # A byte of the activations lies in two neighbouring memories, in the middle of their row.
+    blocks = 2 * config.rows
+    first = (len(_MEMORY_COLUMNS) - blocks) // 2
+    for block, place in enumerate(range(first, first + blocks)):
+        bel = f"X{_MEMORY_COLUMNS[place]}/Y{_ACTIVATION_ROW}/EBR{place % _MEMORIES}"
+        places[f"activations_{block // 2}.{block % 2}"] = bel
     return places

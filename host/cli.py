@@ -11,9 +11,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
 from .. import __version__
@@ -22,7 +22,8 @@ from .commands import check, run
 from .commands.arguments import UsageError
 from .commands.run import Interrupted
 
-_COMMANDS = {"run": run, "check": check}
+COMMANDS: Mapping[str, ModuleType] = {"run": run, "check": check}
+"""The commands of this room. Each has SUMMARY, `configure` (adds arguments) and `execute` (runs, gives the exit code)."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,8 +31,8 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} ({self.prog} --help tells more)")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code."""
+def main(argv: Sequence[str] | None = None, commands: Mapping[str, ModuleType] = COMMANDS) -> int:
+    """Runs one of `commands` and returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     verbose = "--verbose" in argv
     for stream in (sys.stdout, sys.stderr):
@@ -41,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("celosia").setLevel(logging.INFO)
     try:
         with _termination_as_interrupt():
-            arguments = _parser().parse_args(argv)
-            code: int = _COMMANDS[arguments.command].execute(arguments)
+            arguments = _parser(commands).parse_args(argv)
+            code: int = commands[arguments.command].execute(arguments)
             sys.stdout.flush()
             return code
     except UsageError as error:
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(table: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="celosia",
         description="Runs quantized neural networks on an open FPGA accelerator, simulated cycle by cycle.",
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"celosia {__version__}")
     parser.add_argument("--verbose", action="store_true", help="print a traceback with an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in _COMMANDS.items():
+    for name, command in table.items():
         child = commands.add_parser(name, help=command.SUMMARY, description=command.SUMMARY, allow_abbrev=False)
         child.add_argument("--verbose", action="store_true", help="print a traceback with an error")
         command.configure(child)

@@ -109,7 +109,7 @@ class _Emitter:
             and sum(draft.entries for draft in drafts) <= config.tile_depth
             and sum(draft.depthwise_entries for draft in drafts) <= config.depthwise_tiles
         )
-        setup = [packet(Command.SET_RING, self._plan.ring_base, [self._plan.ring_size])]
+        setup = [packet(Command.SET_RING, self._plan.ring_base)]
         finished: dict[int, tuple[Program, ...]] = {}
         word = entry = depthwise = 0
         for index, cut in programs.items():

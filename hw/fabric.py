@@ -27,6 +27,7 @@ from .post.post import PostProcessor
 from .post.vector import VectorUnit
 from .sequencer import Sequencer
 from .store import Store
+from .stream_buffer import StreamBuffer
 
 _STARTS = 4  # programs that may wait
 
@@ -44,7 +45,9 @@ class Fabric(wiring.Component):
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = ActivationMemory(config)
-        m.submodules.weights = weights = WeightBuffer(config)
+        m.submodules.weights = weights = WeightBuffer(
+            config, step_latency=WindowWalker.LATENCY + SystolicArray.read_latency_of(config)
+        )
         m.submodules.walker = walker = WindowWalker(config)
         m.submodules.array = array = SystolicArray(config)
         m.submodules.vector = vector = VectorUnit(config)
@@ -53,7 +56,9 @@ class Fabric(wiring.Component):
         m.submodules.starts = starts = SyncFIFO(width=loader.starts.payload.shape().width, depth=_STARTS)
 
         # Loading
-        connect(m, flipped(self.i), loader.i)
+        m.submodules.buffer_i = buffer = StreamBuffer(32)
+        connect(m, flipped(self.i), buffer.i)
+        connect(m, buffer.o, loader.i)
         connect(m, loader.weights, weights.i)
         connect(m, loader.channels, post.channels)
         connect(m, loader.program, sequencer.program)
@@ -64,7 +69,6 @@ class Fabric(wiring.Component):
             weights.load_ring.eq(loader.ring),
             weights.set_ring.eq(loader.set_ring),
             weights.ring_base.eq(loader.load_address),
-            weights.ring_size.eq(loader.ring_size),
             post.load_at.eq(loader.load_channels),
             post.load_entry.eq(loader.load_address),
         ]
@@ -151,10 +155,12 @@ class Fabric(wiring.Component):
         ]
 
         # Answers: one sender at a time, the program's order.
+        m.submodules.buffer_o = buffer = StreamBuffer(32)
         with m.If(store.active):
-            connect_stream(m, store.o, self.o)
+            connect_stream(m, store.o, buffer.i)
         with m.Else():
-            connect_stream(m, sequencer.o, self.o)
+            connect_stream(m, sequencer.o, buffer.i)
+        connect(m, buffer.o, flipped(self.o))
         return m
 
 

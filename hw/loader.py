@@ -20,8 +20,8 @@ class Loader(wiring.Component):
     """Takes the host's stream apart.
 
     Members: `i` is the stream from the host; `activations`, `weights`, `channels`, `depthwise` and `program` get the
-    payloads, `load_*` and `load_address` where they begin; `set_ring` is high for one cycle with `load_address` and
-    `ring_size`; `starts` gives the programs to run; `idle` says that all of them have ended.
+    payloads, `load_*` and `load_address` where they begin; `set_ring` is high for one cycle with `load_address`;
+    `starts` gives the programs to run; `idle` says that all of them have ended.
     """
 
     def __init__(self, config: FabricConfig):
@@ -41,7 +41,6 @@ class Loader(wiring.Component):
                 "load_depthwise": Out(1),
                 "load_address": Out(32),
                 "set_ring": Out(1),
-                "ring_size": Out(config.weight_address_bits + 1),
                 "starts": Out(stream.Signature(range(config.program_words))),
                 "idle": In(1),
             }
@@ -64,8 +63,7 @@ class Loader(wiring.Component):
             self.depthwise.payload.eq(payload),
             self.program.address.eq(address),
             self.program.data.eq(payload),
-            self.load_address.eq(Mux(self.set_ring, address, payload)),
-            self.ring_size.eq(payload),
+            self.load_address.eq(payload),
             self.starts.payload.eq(payload),
         ]
         with m.FSM():
@@ -81,6 +79,8 @@ class Loader(wiring.Component):
                         m.d.comb += [self.starts.valid.eq(self.i.valid), self.i.ready.eq(self.starts.ready)]
                     with m.Case(Command.WAIT):
                         m.d.comb += self.i.ready.eq(self.idle)
+                    with m.Case(Command.SET_RING):
+                        m.d.comb += self.set_ring.eq(self.i.valid)
                     with m.Case(Command.LOAD_WEIGHTS):
                         m.d.comb += self.load_weights.eq(self.i.valid)
                     with m.Case(Command.LOAD_CHANNELS):
@@ -108,8 +108,6 @@ class Loader(wiring.Component):
                         m.d.comb += [self.depthwise.valid.eq(self.i.valid), self.i.ready.eq(self.depthwise.ready)]
                     with m.Case(Command.LOAD_PROGRAM):
                         m.d.comb += self.program.enable.eq(self.i.valid)
-                    with m.Case(Command.SET_RING):
-                        m.d.comb += self.set_ring.eq(self.i.valid)
                 with m.If(self.i.valid & self.i.ready):
                     unit = Mux(header.command == Command.LOAD_ACTIVATIONS, STREAM_BYTES, 1)
                     m.d.sync += [address.eq(address + unit), left.eq(left - 1)]

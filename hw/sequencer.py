@@ -2,17 +2,20 @@
 
 starts --> fetch --> coming descriptor --> current descriptor --> launch (walker, post-processor | store)
                                                              <-- done
-           records of all layers --> DONE packet
+           counters --> records of all layers, word by word --> DONE packet
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, ceil_log2
 
 from .config import FabricConfig
+from .delay import delay
 from .isa import DESCRIPTOR_WORDS, RECORD_WORDS, Answer, Descriptor, Header, Operation, Record
 from .loader import ProgramWrite
+from .primitives.bank import Bank
+from .readahead import ReadAhead
 
 
 class Activity(data.Struct):
@@ -31,6 +34,13 @@ class Sequencer(wiring.Component):
     or `store_done`; `activity` is counted; `o` gives a DONE packet at the end of each program, whose address word is the
     cycles from taking the start to the last RESULT word; `idle` is high while no program runs.
     """
+
+    FETCH_CYCLES = DESCRIPTOR_WORDS + 4
+    """Cycles from taking a start, or from the last descriptor's turn, until the next descriptor can have its own."""
+
+    LAUNCH_CYCLES = 4
+    """Cycles from the end of a layer to the launch of the next, which is fetched: it takes its turn, then holds still for
+    two cycles, so that whoever reads it may do so through a register."""
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -51,49 +61,34 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        coming = Signal(Descriptor)
-        ready = Signal()  # `coming` is complete
-        take = Signal()  # move it to `descriptor`
+        ready = Signal()  # the next descriptor is complete
+        take = Signal()  # it becomes the current one
         fetch = Signal()  # begin at the address that `starts` gives
-        self._fetch(m, coming, ready, take, fetch)
+        self._fetch(m, ready, take, fetch)
 
-        total = Signal(32)
-        until_store = Signal(32)
-        record = Signal(Record)  # up to the last cycle
-        counted = Signal(Record)  # with this one
-        records = Signal(range(config.record_depth + 1))
-        m.submodules.records = memory = Memory(shape=Record, depth=config.record_depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        total = Signal(32, reset_less=True)
+        until_store = Signal(32, reset_less=True)
         finished = Signal()
-        m.d.comb += [
-            finished.eq(self.done | self.store_done),
-            write.addr.eq(records),
-            write.data.eq(counted),
-            write.en.eq(finished & (records != config.record_depth)),
-        ]
-        reported = Signal.like(records)
-        word = Signal(range(RECORD_WORDS))
-        row = Signal(data.ArrayLayout(32, RECORD_WORDS))
+        m.d.comb += finished.eq(self.done | self.store_done)
+        records, words = self._records(m, fetch, finished)
+        unsent, sending, last = Signal.like(words), Signal(), Signal()  # words of the records
         header = Signal(Header)
-        m.d.comb += [
-            read.addr.eq(reported),
-            row.eq(read.data),
-            header.count.eq(records * RECORD_WORDS),
-            header.command.eq(Answer.DONE),
-        ]
+        m.d.comb += [header.count.eq(words), header.command.eq(Answer.DONE)]
 
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid)]
                 with m.If(self.starts.valid):
                     m.d.comb += fetch.eq(1)
-                    m.d.sync += [total.eq(0), until_store.eq(0), record.eq(0), records.eq(0)]
+                    m.d.sync += [total.eq(0), until_store.eq(0)]
                     m.next = "NEXT"
-            with m.State("NEXT"):
-                m.d.comb += take.eq(ready)
-                with m.If(ready):
-                    m.next = "LAUNCH"
+            with m.State("NEXT"), m.If(ready):
+                m.d.comb += take.eq(1)
+                m.next = "TAKE"
+            with m.State("TAKE"):
+                m.next = "SETTLE"
+            with m.State("SETTLE"):
+                m.next = "LAUNCH"
             with m.State("LAUNCH"):
                 m.next = "RUN"
                 with m.Switch(self.descriptor.operation):
@@ -104,72 +99,129 @@ class Sequencer(wiring.Component):
                     with m.Default():
                         m.d.comb += self.launch.eq(1)
             with m.State("RUN"), m.If(finished):
-                m.d.sync += records.eq(records + (records != config.record_depth))
                 m.next = "NEXT"
             with m.State("HEADER"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(header)]
-                m.d.sync += [reported.eq(0), word.eq(0)]
                 with m.If(self.o.ready):
                     m.next = "TOTAL"
             with m.State("TOTAL"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(until_store)]
                 with m.If(self.o.ready):
-                    m.next = "READ"
-            with m.State("READ"):
-                m.next = "RECORD"
-                with m.If(reported == records):
-                    m.next = "IDLE"
-            with m.State("RECORD"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(row[word])]
-                with m.If(self.o.ready):
-                    m.d.sync += word.eq(word + 1)
-                    with m.If(word == RECORD_WORDS - 1):
-                        m.d.sync += [word.eq(0), reported.eq(reported + 1)]
-                        m.next = "READ"
+                    m.d.comb += records.start.eq(1)
+                    m.d.sync += sending.eq(words != 0)
+                    m.next = "RECORDS"
+            with m.State("RECORDS"), m.If(~sending):
+                m.next = "IDLE"
 
-        m.d.comb += counted.cycles.eq(record.cycles + 1)
-        for name in ("busy", "weights", "activations", "output"):
-            m.d.comb += counted[name].eq(record[name] + self.activity[name])
-        with m.If(~self.idle & ~fetch):
-            m.d.sync += [total.eq(total + 1), record.eq(Mux(finished, 0, counted))]
+        with m.If(sending):
+            m.d.comb += [self.o.valid.eq(records.o.valid), self.o.payload.eq(records.o.payload)]
+            m.d.comb += records.o.ready.eq(self.o.ready)
+            with m.If(records.o.valid & self.o.ready):
+                m.d.sync += [unsent.eq(unsent - 1), last.eq(unsent == 2), sending.eq(~last)]
+        with m.Else():
+            m.d.sync += [unsent.eq(words), last.eq(0)]
+        running = Signal()
+        m.d.sync += running.eq(~self.idle)
+        with m.If(running):
+            m.d.sync += total.eq(total + 1)
         with m.If(self.store_done):
             m.d.sync += until_store.eq(total + 1)
         return m
 
-    def _fetch(self, m, coming, ready, take, fetch):
-        """Fills `coming` word by word, stops behind END, and hands it over on `take`."""
+    def _records(self, m, begin, finished):
+        """Counts, and writes a layer's counters to memory when it has `finished`. Gives what reads them, and how many words."""
         config = self._config
-        m.submodules.program = memory = Memory(shape=32, depth=config.program_words, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        depth = config.record_depth * RECORD_WORDS
+        m.submodules.records = memory = Bank(width=32, depth=depth)
+        m.submodules.reader = reader = ReadAhead(
+            32, address_bits=ceil_log2(depth), count_bits=bits_for(depth), latency=Bank.LATENCY
+        )
+        # All a cycle late, as what ends a layer comes late in its cycle.
+        activity = delay(m, self.activity, 1, name="activity")
+        begin, finished = delay(m, begin, 1, name="begin"), delay(m, finished, 1, name="finished")
+        record = Signal(Record, reset_less=True)  # up to the last cycle
+        counted = Signal(Record)  # with this one
+        m.d.comb += counted.cycles.eq(record.cycles + 1)
+        for name in ("busy", "weights", "activations", "output"):
+            m.d.comb += counted[name].eq(record[name] + activity[name])
+        with m.If(begin):
+            m.d.sync += record.eq(0)
+        with m.Else():
+            m.d.sync += record.eq(Mux(finished, 0, counted))
+
+        # The next layer takes longer than this.
+        waiting = Signal(data.ArrayLayout(32, RECORD_WORDS), reset_less=True)
+        unwritten = Signal(range(RECORD_WORDS + 1))
+        words = Signal(range(depth + 1))
+        full = delay(m, words == depth, 1, name="full")
+        target = Signal(range(depth))
+        m.d.sync += waiting.eq(Mux(finished, counted.as_value(), waiting.as_value() >> 32))
+        with m.If(unwritten.any()):
+            m.d.sync += [unwritten.eq(unwritten - 1), target.eq(target + 1)]
+        with m.If(finished & ~full):
+            m.d.sync += [unwritten.eq(RECORD_WORDS), words.eq(words + RECORD_WORDS)]
+        with m.If(begin):
+            m.d.sync += [words.eq(0), target.eq(0), unwritten.eq(0)]
         m.d.comb += [
-            write.en.eq(self.program.enable),
-            write.addr.eq(self.program.address),
-            write.data.eq(self.program.data),
+            memory.write.enable.eq(unwritten.any()),
+            memory.write.address.eq(target),
+            memory.write.data.eq(waiting[0]),
+            memory.i_address.eq(reader.read_address),
+            reader.i_data.eq(memory.o_data),
+            reader.address.eq(0),
+            reader.count.eq(words),
         ]
+        return reader, words
+
+    def _fetch(self, m, ready, take, fetch):
+        """Fills the next descriptor word by word, stops behind END, and makes it the current one two cycles after `take`."""
+        config = self._config
+        m.submodules.program = memory = Bank(width=32, depth=config.program_words)
         pointer = Signal(range(config.program_words))
-        word = Signal(range(DESCRIPTOR_WORDS + 1))
-        fetching = Signal()
-        arriving = Signal()
-        words = Signal(data.ArrayLayout(32, DESCRIPTOR_WORDS))
-        complete = Signal()
+        words = Signal(data.ArrayLayout(32, DESCRIPTOR_WORDS), reset_less=True)
+        coming = Descriptor(words.as_value())
+        current = Signal(Descriptor, reset_less=True)
+        m.d.comb += self.descriptor.eq(current)
+        fetching, complete = Signal(), Signal()
+        address, fetch = delay(m, self.starts.payload, 1, name="start"), delay(m, fetch, 1, name="fetch")
         m.d.comb += [
-            read.addr.eq(pointer),
-            coming.eq(words),
-            ready.eq(~fetching & ~arriving & complete),
+            memory.write.enable.eq(self.program.enable),
+            memory.write.address.eq(self.program.address),
+            memory.write.data.eq(self.program.data),
+            memory.i_address.eq(pointer),
+            ready.eq(complete),
         ]
-        m.d.sync += arriving.eq(fetching)
-        with m.If(fetching):
-            m.d.sync += [pointer.eq(pointer + 1), word.eq(word + 1)]
-            with m.If(word == DESCRIPTOR_WORDS - 1):
-                m.d.sync += [word.eq(0), fetching.eq(0), complete.eq(1)]
-        with m.If(arriving):
-            # A shift register: the first word ends up at the bottom.
-            m.d.sync += words.eq(Cat(words.as_value()[32:], read.data))
-        with m.If(take):
-            m.d.sync += [
-                self.descriptor.eq(coming),
-                complete.eq(0),
-                fetching.eq(coming.operation != Operation.END),
-            ]
+
+        # A one that walks past the words as their addresses go out, and `lag` further as they arrive: no wire has many readers.
+        lag = Bank.LATENCY + 1
+        incoming = delay(m, memory.o_data, 1, name="incoming")
+        walk = [Signal(name=f"walk_{word}") for word in range(DESCRIPTOR_WORDS + lag)]
+        taking = delay(m, take, 1, name="take")
+        begin = Signal()
+        m.d.comb += begin.eq(fetch | (taking & (coming.operation != Operation.END)))
+        m.d.sync += [later.eq(sooner) for sooner, later in zip([begin, *walk], walk, strict=False)]
         with m.If(fetch):
-            m.d.sync += [pointer.eq(self.starts.payload), word.eq(0), fetching.eq(1), complete.eq(0)]
+            m.d.sync += pointer.eq(address)
+        with m.Elif(fetching):
+            m.d.sync += pointer.eq(pointer + 1)
+        with m.If(begin):
+            m.d.sync += fetching.eq(1)
+        with m.Elif(walk[DESCRIPTOR_WORDS - 1]):
+            m.d.sync += fetching.eq(0)
+        for word in range(DESCRIPTOR_WORDS):
+            with m.If(walk[word + lag]):
+                m.d.sync += words[word].eq(incoming)
+        with m.If(take):
+            m.d.sync += complete.eq(0)
+        with m.Elif(walk[-1]):
+            m.d.sync += complete.eq(1)
+
+        # The current descriptor follows in four parts, for the same reason.
+        turns = [taking, delay(m, take, 1, name="take_too", ones=True)]
+        turns += [delay(m, turn, 1, name=f"take_late_{index}", ones=index == 1) for index, turn in enumerate(turns)]
+        part = len(coming.as_value()) // len(turns)
+        for index, turn in enumerate(turns):
+            with m.If(turn):
+                m.d.sync += current.as_value()[index * part : (index + 1) * part].eq(
+                    coming.as_value()[index * part : (index + 1) * part]
+                )

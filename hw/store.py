@@ -2,15 +2,13 @@
 
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from .config import STREAM_BYTES, FabricConfig
-from .delay import delay
 from .isa import Answer, Descriptor, Header
 from .memory.activations import ActivationMemory, ActivationRead
-
-_DEPTH = 8  # words of activation memory on their way: covers the memory's latency
+from .readahead import ReadAhead
 
 
 class Store(wiring.Component):
@@ -38,39 +36,35 @@ class Store(wiring.Component):
         m = Module()
         config = self._config
         words = config.rows // STREAM_BYTES
-        m.submodules.fifo = fifo = SyncFIFO(width=8 * config.rows, depth=_DEPTH)
-
-        # Read ahead, as far as the queue has room for what is on its way.
-        ahead = Signal(range(_DEPTH + 1))
-        unread = Signal(24)
-        address = Signal(config.activation_address_bits)
-        reading = Signal()
+        chunk_layout = data.ArrayLayout(unsigned(32), words)
+        m.submodules.reader = reader = ReadAhead(
+            chunk_layout,
+            address_bits=config.activation_address_bits,
+            count_bits=24,
+            latency=ActivationMemory.READ_LATENCY,
+            step=config.rows,
+        )
+        descriptor = self.descriptor
         m.d.comb += [
-            reading.eq(self.active & (unread != 0) & (ahead != _DEPTH)),
-            self.read.address.eq(address),
+            reader.address.eq(descriptor.row_address),
+            reader.i_data.eq(self.i_data),
+            self.read.address.eq(reader.read_address),
             self.read.end.eq(config.rows),
-            fifo.w_en.eq(delay(m, reading, ActivationMemory.READ_LATENCY, name="reading")),
-            fifo.w_data.eq(self.i_data),
         ]
-        m.d.sync += ahead.eq(ahead + reading - fifo.r_en)
-        with m.If(reading):
-            m.d.sync += [address.eq(address + config.rows), unread.eq(unread - 1)]
+        # Words of activation memory.
+        chunks = Signal(24, reset_less=True)
+        start = Signal()
+        m.d.sync += [chunks.eq((descriptor.length + words - 1) >> exact_log2(words)), start.eq(self.start)]
+        m.d.comb += [reader.count.eq(chunks), reader.start.eq(start)]
 
         unsent = Signal(24)
         word = Signal(range(max(words, 2)))
-        chunk = Signal(data.ArrayLayout(unsigned(32), words))
-        m.d.comb += chunk.eq(fifo.r_data)
+        last = Signal()  # one word is unsent
         header = Signal(Header)
-        m.d.comb += [header.count.eq(self.descriptor.length), header.command.eq(Answer.RESULT)]
+        m.d.comb += [header.count.eq(descriptor.length), header.command.eq(Answer.RESULT)]
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
-                m.d.sync += [
-                    self.active.eq(1),
-                    address.eq(self.descriptor.row_address),
-                    unread.eq((self.descriptor.length + words - 1) // words),
-                    unsent.eq(self.descriptor.length),
-                    word.eq(0),
-                ]
+                m.d.sync += [self.active.eq(1), unsent.eq(descriptor.length), last.eq(descriptor.length == 1), word.eq(0)]
                 m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(header)]
@@ -81,13 +75,13 @@ class Store(wiring.Component):
                 with m.If(self.o.ready):
                     m.next = "DATA"
             with m.State("DATA"):
-                m.d.comb += [self.o.valid.eq(fifo.r_rdy), self.o.payload.eq(chunk[word])]
+                m.d.comb += [self.o.valid.eq(reader.o.valid), self.o.payload.eq(reader.o.payload[word])]
                 with m.If(self.o.valid & self.o.ready):
-                    m.d.sync += [word.eq(word + 1), unsent.eq(unsent - 1)]
-                    with m.If((word == words - 1) | (unsent == 1)):
+                    m.d.sync += [word.eq(word + 1), unsent.eq(unsent - 1), last.eq(unsent == 2)]
+                    with m.If((word == words - 1) | last):
                         m.d.sync += word.eq(0)
-                        m.d.comb += fifo.r_en.eq(1)
-                    with m.If(unsent == 1):
+                        m.d.comb += reader.o.ready.eq(1)
+                    with m.If(last):
                         m.d.comb += self.done.eq(1)
                         m.d.sync += self.active.eq(0)
                         m.next = "IDLE"

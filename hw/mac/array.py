@@ -73,6 +73,11 @@ class SystolicArray(wiring.Component):
         """Cycles from a step with `last` to its sums on `o`."""
         return cls.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + config.pairs
 
+    @classmethod
+    def read_latency_of(cls, config: FabricConfig) -> int:
+        """Cycles from a step until a load, which travels as steps do, may overwrite the step's word."""
+        return cls.INPUT_LATENCY + config.rows
+
     @property
     def latency(self) -> int:
         """Cycles from a step with `last` to its sums on `o`."""

@@ -12,23 +12,31 @@ through in raster order, the next tile's right behind it.
 
 The window's centre is one row and one column behind the word that came last, so the layer ends with `columns + 1` steps
 that only push. Smaller kernels lie in the 3x3 one with zeros around; strides skip centres.
+
+    cycle  1 step   2, 3 line buffers   4 window   5 mask   6, 7, 8 multiply   9, 10, 11, 12 add
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
 from ..engine import Marks, Results, Step
 from ..isa import Descriptor
+from ..primitives.bank import Bank
+from ..primitives.carry import CarryMultiplier, add
+from ..primitives.copies import copies
 
 KERNEL = 3
 """Rows and columns of the window."""
 
 TAPS = KERNEL * KERNEL
 """Multipliers a channel."""
+
+_PRODUCT_CYCLES = 3
+_SUM_CYCLES = ceil_log2(TAPS)
 
 
 class _Centre(data.Struct):
@@ -39,55 +47,77 @@ class _Centre(data.Struct):
     marks: Marks
 
 
+class _Control(data.Struct):
+    """What a lane does. It registers this, so all of it comes a cycle before it counts."""
+
+    shift: 1  # the window takes `i_column`, which comes in the next cycle
+    rows_inside: KERNEL  # which taps of the window lie on the map; the others count as `pad`
+    columns_inside: KERNEL
+    weights_at: KERNEL  # kernel rows whose weights come in the next cycle as `i_weights`
+    take: 1  # the weights that came become the current ones
+
+
 class DepthwiseLane(wiring.Component):
     """One channel: its 3x3 window, its weights, nine multipliers, the sum.
 
-    Members: `shift` moves the window one column on, `i_column` comes in (oldest row first); `rows_inside` and
-    `columns_inside` say in the next cycle which taps lie on the map, the others count as `pad`; `i_weights` with `weights_at`
-    (one bit a kernel row) are kept until `take` makes the kept weights the current ones. `o` follows `shift` by 5 cycles; its
-    products are made with the weights taken up to 2 cycles after `shift`.
+    Members: `control`; `i_column` comes in a cycle after `shift` (oldest row first), the window's `*_inside` in the cycle
+    after that. `o` is the sum of the taps that were inside, `SUM_LATENCY` cycles after their `*_inside`, with the weights that
+    were current a cycle after those.
     """
+
+    SUM_LATENCY = 2 + _PRODUCT_CYCLES + _SUM_CYCLES
 
     def __init__(self):
         super().__init__(
             {
-                "shift": In(1),
+                "control": In(_Control),
                 "i_column": In(data.ArrayLayout(signed(8), KERNEL)),
-                "rows_inside": In(KERNEL),
-                "columns_inside": In(KERNEL),
                 "pad": In(signed(8)),
-                "weights_at": In(KERNEL),
                 "i_weights": In(data.ArrayLayout(signed(8), KERNEL)),
-                "take": In(1),
                 "o": Out(signed(20)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        row_sums = []
+        # Copies, because the lanes lie far apart.
+        (control,) = copies(m, platform, self.control, 1, name="control")
+        (pad,) = copies(m, platform, self.pad, 1, name="pad")
+        products = []
         for row in range(KERNEL):
             window = [Signal(signed(8), name=f"window_{row}_{column}") for column in range(KERNEL)]
-            with m.If(self.shift):
+            with m.If(control.shift):
                 m.d.sync += window[-1].eq(self.i_column[row])
                 m.d.sync += [window[column].eq(window[column + 1]) for column in range(KERNEL - 1)]
-            products = []
             for column in range(KERNEL):
                 place = f"{row}_{column}"
                 coming, weight, tap = (Signal(signed(8), name=f"{name}_{place}") for name in ("coming", "weight", "tap"))
-                product = Signal(signed(16), name=f"product_{place}")
-                with m.If(self.weights_at[row]):
+                with m.If(control.weights_at[row]):
                     m.d.sync += coming.eq(self.i_weights[column])
-                with m.If(self.take):
+                with m.If(control.take):
                     m.d.sync += weight.eq(coming)
-                inside = self.rows_inside[row] & self.columns_inside[column]
-                m.d.sync += [tap.eq(Mux(inside, window[column], self.pad)), product.eq(tap * weight)]
-                products.append(product)
-            row_sum = Signal(signed(18), name=f"row_sum_{row}")
-            m.d.sync += row_sum.eq(products[0] + products[1] + products[2])
-            row_sums.append(row_sum)
-        m.d.sync += self.o.eq(row_sums[0] + row_sums[1] + row_sums[2])
+                inside = control.rows_inside[row] & control.columns_inside[column]
+                m.d.sync += tap.eq(Mux(inside, window[column], pad))
+                m.submodules[f"multiplier_{place}"] = multiplier = CarryMultiplier(signed(8), signed(8))
+                assert multiplier.latency == _PRODUCT_CYCLES
+                m.d.comb += [multiplier.i_x.eq(tap), multiplier.i_y.eq(weight)]
+                products.append(multiplier.o)
+        sums = products
+        for level in range(_SUM_CYCLES):
+            sums = [
+                self._add(m, platform, sums[index : index + 2], f"sum_{level}_{index // 2}")
+                for index in range(0, len(sums), 2)
+            ]
+        m.d.comb += self.o.eq(sums[0])
         return m
+
+    def _add(self, m, platform, pair, name):
+        if len(pair) == 1:
+            return delay(m, pair[0], 1, name=name)
+        shape = signed(len(pair[0]) + 1)
+        total = Signal(shape, name=name, reset_less=True)
+        m.d.sync += total.eq(add(m, platform, *pair, shape, name=f"{name}_s"))
+        return total
 
 
 class DepthwiseUnit(wiring.Component):
@@ -100,7 +130,10 @@ class DepthwiseUnit(wiring.Component):
     `load_at`: for each entry, nine taps of `cols` int8.
     """
 
-    LATENCY = 6
+    LATENCY = 5 + _PRODUCT_CYCLES + _SUM_CYCLES
+
+    START_CYCLES = 4
+    """Cycles from `start` to the first step, at least."""
 
     FETCH_CYCLES = KERNEL + 3
     """Least words of a tile's map: the next tile's weights are read meanwhile."""
@@ -123,162 +156,217 @@ class DepthwiseUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes = [DepthwiseLane() for _ in range(self._config.cols)]
+        pad = delay(m, self.descriptor.pad_value, 1, name="pad_value")
+        control = Signal(_Control)
         for channel, lane in enumerate(lanes):
             m.submodules[f"lane_{channel}"] = lane
-            m.d.comb += [lane.pad.eq(self.descriptor.pad_value), self.o.sums[channel].eq(lane.o)]
+            m.d.comb += [lane.pad.eq(pad), lane.control.eq(control), self.o.sums[channel].eq(lane.o)]
+        start = delay(m, self.start, 2, name="started")  # what is derived from the descriptor is ready by then
         step = self._steps(m)
-        self._feed(m, step, lanes)
-        centre = self._centre(m, delay(m, step, 2, name="shifted"), lanes)
-        self._weights(m, centre.map_end, lanes)
-        m.d.comb += [
-            self.o.valid.eq(delay(m, centre.valid, 3, name="valid")),
-            self.o.marks.eq(delay(m, centre.marks, 3, name="marks")),
-        ]
+        self._feed(m, start, step, control, lanes)
+        centre = self._centre(m, start, delay(m, step, 1, name="stepped"), control)
+        self._weights(m, centre.map_end, control, lanes)
+        late = delay(m, centre, DepthwiseLane.SUM_LATENCY, name="centre")
+        m.d.comb += [self.o.valid.eq(late.valid), self.o.marks.eq(late.marks)]
         return m
 
     def _steps(self, m):
-        """A strobe a step: the walker's, then `columns + 1` of our own that push the last centres out."""
+        """A strobe a step, a cycle late: the walker's, then `columns + 1` of our own that push the last centres out."""
         cycles = self._config.beats
-        left = Signal(17)
+        given = delay(m, self.i_step, 1, name="step")
+        left = Signal(signed(18), init=-1)  # pushes that are left, less one
+        pushes = delay(m, self.descriptor.output_columns, 1, name="pushes")
         timer = Signal(range(cycles + 1))
         push = Signal()
-        m.d.comb += push.eq((left != 0) & (timer == 0))
-        with m.If(self.i_step.valid & self.i_step.marks.layer_end):
-            m.d.sync += [left.eq(self.descriptor.output_columns + 1), timer.eq(cycles - 1)]
+        m.d.comb += push.eq((left >= 0) & (timer == 0))
+        with m.If(given.valid & given.marks.layer_end):
+            m.d.sync += [left.eq(pushes), timer.eq(cycles - 1)]
         with m.Elif(push):
             m.d.sync += [left.eq(left - 1), timer.eq(cycles - 1)]
         with m.Elif(timer != 0):
             m.d.sync += timer.eq(timer - 1)
-        return self.i_step.valid | push
+        return given.valid | push
 
-    def _feed(self, m, step, lanes):
-        """Gives the lanes a column of three words, one cycle after its step: two of line buffers and the newest."""
+    def _feed(self, m, start, step, control, lanes):
+        """Gives the lanes a column of three words, two cycles after its step: two of line buffers and the newest."""
         config = self._config
         column = Signal(range(config.line_depth))
-        with m.If(self.start):
-            m.d.sync += column.eq(0)
+        before_last = Signal.like(column)
+        at_end = Signal()
+        m.d.sync += before_last.eq(self.descriptor.output_columns - 2)
+        with m.If(start):
+            m.d.sync += [column.eq(0), at_end.eq(0)]
         with m.Elif(step):
-            m.d.sync += column.eq(Mux(column + 1 == self.descriptor.output_columns, 0, column + 1))
+            m.d.sync += [column.eq(Mux(at_end, 0, column + 1)), at_end.eq(~at_end & (column == before_last))]
 
-        newest = [Signal(8, name=f"newest_{channel}") for channel in range(config.cols)]
-        m.d.sync += [register.eq(self.i_activations[channel]) for channel, register in enumerate(newest)]
+        newest = delay(m, self.i_activations.as_value()[: 8 * config.cols], 3, name="newest")
+        place = delay(m, column, Bank.LATENCY, name="place")
+        came = delay(m, step, Bank.LATENCY, name="came")
         rows = [newest]
-        came = delay(m, step, 1, name="came")
-        place = delay(m, column, 1, name="place")
         for line in range(KERNEL - 1):
-            memory = Memory(shape=data.ArrayLayout(8, config.cols), depth=config.line_depth, init=[])
+            memory = Bank(width=8 * config.cols, depth=config.line_depth, site=f"depthwise.line_{line}")
             m.submodules[f"line_{line}"] = memory
-            read, write = memory.read_port(), memory.write_port()
-            m.d.comb += [read.addr.eq(column), write.addr.eq(place), write.en.eq(came)]
-            m.d.comb += [write.data[channel].eq(rows[0][channel]) for channel in range(config.cols)]
-            rows.insert(0, [read.data[channel] for channel in range(config.cols)])
+            m.d.comb += [
+                memory.i_address.eq(column),
+                memory.write.enable.eq(came),
+                memory.write.address.eq(place),
+                memory.write.data.eq(rows[0]),
+            ]
+            rows.insert(0, memory.o_data)
+        m.d.comb += control.shift.eq(delay(m, step, 1, name="shift"))
         for channel, lane in enumerate(lanes):
-            m.d.comb += lane.shift.eq(came)
-            m.d.comb += [lane.i_column[row].eq(words[channel]) for row, words in enumerate(rows)]
+            m.d.comb += [lane.i_column[row].eq(word.word_select(channel, 8)) for row, word in enumerate(rows)]
 
-    def _centre(self, m, step, lanes):
-        """Tells the lanes which taps lie on the map; gives the centre's `_Centre` a cycle later."""
+    def _centre(self, m, start, step, control):
+        """Tells the lanes which taps lie on the map, a cycle after the step; gives the centre's `_Centre` with that.
+
+        Counters stand below what they count, so that their sign says that it is reached.
+        """
         descriptor = self.descriptor
-        columns, rows = descriptor.output_columns, descriptor.output_rows
-        behind = Signal(17)  # steps until the first centre
-        column, row = Signal(16), Signal(16)
-        column_wait, row_wait = Signal(8), Signal(8)  # centres to skip until the next result
-        columns_left, rows_left, tiles_left = Signal(16), Signal(16), Signal(16)
-        now, row_end, map_end = Signal(), Signal(), Signal()
-        result, last_column, last_row = Signal(), Signal(), Signal()
-        m.d.comb += [
-            now.eq(step & (behind == 0)),
-            row_end.eq(column + 1 == columns),
-            map_end.eq(row_end & (row + 1 == rows)),
-            result.eq((column_wait == 0) & (columns_left != 0) & (row_wait == 0) & (rows_left != 0)),
-            last_column.eq(columns_left == 1),
-            last_row.eq(rows_left == 1),
-        ]
 
-        def next_result(wait, left):
-            with m.If(wait != 0):
-                m.d.sync += wait.eq(wait - 1)
-            with m.Elif(left != 0):
-                m.d.sync += [wait.eq(descriptor.window_stride - 1), left.eq(left - 1)]
+        def less(value, by, name):
+            """`value - by`, which holds still like the descriptor that it comes from."""
+            register = Signal(signed(len(value) + 1), name=name)
+            m.d.sync += register.eq(value - by)
+            return register
 
-        begin_row = [column.eq(0), column_wait.eq(descriptor.window_column), columns_left.eq(descriptor.window_columns)]
-        begin_map = [row.eq(0), row_wait.eq(descriptor.window_row), rows_left.eq(descriptor.window_rows)]
-        with m.If(self.start):
-            m.d.sync += [behind.eq(columns + 1), tiles_left.eq(descriptor.tiles), *begin_row, *begin_map]
-        with m.Elif(step & (behind != 0)):
+        behind = Signal(signed(17))  # steps until the first centre, less one
+        now = Signal()
+        m.d.comb += now.eq(step & (behind < 0))
+        column = _Axis(m, "column", less(descriptor.output_columns, 2, "columns"), self._results(m, less, "column"))
+        row = _Axis(m, "row", less(descriptor.output_rows, 2, "rows"), self._results(m, less, "row"))
+        tiles, tiles_left = less(descriptor.tiles, 2, "tiles"), Signal(signed(17))
+        row_end = column.last
+        map_end = row_end & row.last
+        with m.If(start):
+            m.d.sync += [behind.eq(descriptor.output_columns), tiles_left.eq(tiles)]
+            column.begin(m)
+            row.begin(m)
+        with m.Elif(step & (behind >= 0)):
             m.d.sync += behind.eq(behind - 1)
         with m.Elif(now):
-            m.d.sync += column.eq(column + 1)
-            next_result(column_wait, columns_left)
+            column.advance(m)
             with m.If(row_end):
-                m.d.sync += [row.eq(row + 1), *begin_row]
-                next_result(row_wait, rows_left)
+                column.begin(m)
+                row.advance(m)
             with m.If(map_end):
-                m.d.sync += [tiles_left.eq(tiles_left - 1), *begin_map]
+                m.d.sync += tiles_left.eq(tiles_left - 1)
+                row.begin(m)
 
         centre = Signal(_Centre)
         m.d.sync += [
-            centre.valid.eq(now & result),
+            centre.valid.eq(now & column.result & row.result),
             centre.map_end.eq(now & map_end),
-            centre.marks.row_end.eq(last_column),
-            centre.marks.tile_end.eq(last_column & last_row),
-            centre.marks.layer_end.eq(last_column & last_row & (tiles_left == 1)),
+            centre.marks.row_end.eq(column.last_result),
+            centre.marks.tile_end.eq(column.last_result & row.last_result),
+            centre.marks.layer_end.eq(column.last_result & row.last_result & (tiles_left < 0)),
         ]
-        for lane in lanes:
-            m.d.comb += [
-                lane.rows_inside.eq(Cat(row != 0, 1, row + 1 != rows)),
-                lane.columns_inside.eq(Cat(column != 0, 1, ~row_end)),
-            ]
+        for axis, inside in ((row, control.rows_inside), (column, control.columns_inside)):
+            m.d.comb += inside.eq(delay(m, Cat(~axis.first, 1, ~axis.last), 1, name=f"{axis.name}_inside"))
         return centre
 
-    def _weights(self, m, advance, lanes):
+    def _results(self, m, less, axis):
+        """The centres of an axis that give results: (wait for the first, wait for the next, count), each less what `_Axis`
+        says."""
+        descriptor = self.descriptor
+        return (
+            less(descriptor[f"window_{axis}"], 1, f"{axis}_wait"),
+            less(descriptor.window_stride, 2, f"{axis}_stride"),
+            less(descriptor[f"window_{axis}s"], 2, f"{axis}_results"),
+        )
+
+    def _weights(self, m, advance, control, lanes):
         """`advance` gives the lanes the next tile's weights, which are read meanwhile, one kernel row a cycle."""
         config = self._config
         quads = KERNEL * config.cols // STREAM_BYTES
         depth = KERNEL * config.depthwise_tiles
-        m.submodules.weights = memory = Memory(shape=data.ArrayLayout(32, quads), depth=depth, init=[])
-        write = memory.write_port(granularity=1)
         quad = Signal(range(quads))
         target = Signal(range(depth))
-        m.d.comb += [self.i.ready.eq(1), write.addr.eq(target)]
-        for index in range(quads):
-            m.d.comb += [write.data[index].eq(self.i.payload), write.en[index].eq(self.i.valid & (quad == index))]
+        m.d.comb += self.i.ready.eq(1)
         with m.If(self.load_at):
-            m.d.sync += [quad.eq(0), target.eq(self.load_entry * KERNEL)]
+            m.d.sync += [quad.eq(0), target.eq(_kernel_rows(self.load_entry))]
         with m.Elif(self.i.valid):
             m.d.sync += quad.eq(quad + 1)
             with m.If(quad == quads - 1):
                 m.d.sync += [quad.eq(0), target.eq(target + 1)]
+        written = delay(m, self.i.payload, 1, name="written")
+        written_at = delay(m, target, 1, name="written_at")
+        strobes = delay(m, Mux(self.i.valid, 1 << quad, 0)[:quads], 1, name="strobes")
 
-        read = memory.read_port()
         pointer = Signal(range(depth))
-        row, arrived = Signal(range(KERNEL)), Signal(range(KERNEL))
-        fetching, arriving, complete = Signal(), Signal(), Signal()
-        fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
-        m.d.comb += read.addr.eq(pointer)
-        m.d.sync += [arriving.eq(fetching), arrived.eq(row), complete.eq(arriving & (arrived == KERNEL - 1))]
-        with m.If(fetching):
-            m.d.sync += [pointer.eq(pointer + 1), row.eq(row + 1)]
-            with m.If(row == KERNEL - 1):
-                m.d.sync += [row.eq(0), fetching.eq(0)]
-        take = Signal()
-        m.d.comb += take.eq(advance | (fresh & complete))
-        with m.If(take):
-            m.d.sync += [fetching.eq(1), fresh.eq(0)]
-        at = Signal(KERNEL)
-        m.d.comb += at.eq(Mux(arriving, 1 << arrived, 0))
-        read_bytes = read.data.as_value()
+        words = []
+        for index in range(quads):
+            bank = Bank(width=8 * STREAM_BYTES, depth=depth, site=f"depthwise.weights_{index}")
+            m.submodules[f"weights_{index}"] = bank
+            m.d.comb += [
+                bank.i_address.eq(pointer),
+                bank.write.enable.eq(strobes[index]),
+                bank.write.address.eq(written_at),
+                bank.write.data.eq(written),
+            ]
+            words.append(bank.o_data)
+        read_bytes = Cat(*words)
         for channel, lane in enumerate(lanes):
-            m.d.comb += [lane.weights_at.eq(at), lane.take.eq(take)]
-            for column in range(KERNEL):
-                place = column * config.cols + channel
-                m.d.comb += lane.i_weights[column].eq(read_bytes[8 * place : 8 * place + 8])
+            m.d.comb += [
+                lane.i_weights[column].eq(read_bytes.word_select(column * config.cols + channel, 8)) for column in range(KERNEL)
+            ]
+
+        # Rows on their way: the first bit is the row whose address is given, the last one the row that came last.
+        row = Signal(Bank.LATENCY + KERNEL + 1)
+        fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
+        advances, take = Signal(), Signal()
+        fetching = row[:KERNEL].any()
+        m.d.sync += [advances.eq(advance), row.eq(row << 1)]
+        m.d.comb += [
+            take.eq(advances | (fresh & row[-1])),
+            control.take.eq(take),
+            control.weights_at.eq(row[Bank.LATENCY - 1 : Bank.LATENCY - 1 + KERNEL]),
+        ]
+        with m.If(fetching):
+            m.d.sync += pointer.eq(pointer + 1)
+        with m.If(take):
+            m.d.sync += [row.eq(1), fresh.eq(0)]
         with m.If(self.start):
+            m.d.sync += [pointer.eq(_kernel_rows(self.descriptor.weight_base)), row.eq(1), fresh.eq(1)]
+
+
+def _kernel_rows(entry: Value) -> Value:
+    """Where a tile entry begins in the memory, which holds a kernel row a word: `KERNEL * entry` without a multiplier."""
+    return entry + (entry << 1)
+
+
+class _Axis:
+    """Where the centre stands along one axis of the map, and whether it gives a result."""
+
+    def __init__(self, m, name, extent, results):
+        self.name = name
+        self._extent = extent
+        self._first_wait, self._next_wait, self._count = results
+        self._left = Signal.like(extent, name=f"{name}_left")  # centres behind this one, less one
+        self._wait = Signal(signed(9), name=f"{name}_wait_left")  # centres to skip, less one
+        self._results_left = Signal.like(self._count, name=f"{name}_results_left")  # results, less two
+        self._over = Signal(name=f"{name}_over")  # no result is left
+        self.first = Signal(name=f"{name}_first")
+        self.last = self._left < 0
+        self.result = (self._wait < 0) & ~self._over
+        self.last_result = self._results_left < 0
+
+    def begin(self, m):
+        m.d.sync += [
+            self.first.eq(1),
+            self._left.eq(self._extent),
+            self._wait.eq(self._first_wait),
+            self._results_left.eq(self._count),
+            self._over.eq(0),
+        ]
+
+    def advance(self, m):
+        m.d.sync += [self.first.eq(0), self._left.eq(self._left - 1)]
+        with m.If(self._wait >= 0):
+            m.d.sync += self._wait.eq(self._wait - 1)
+        with m.Else():
             m.d.sync += [
-                pointer.eq(self.descriptor.weight_base * KERNEL),
-                row.eq(0),
-                fetching.eq(1),
-                arriving.eq(0),
-                complete.eq(0),
-                fresh.eq(1),
+                self._wait.eq(self._next_wait),
+                self._results_left.eq(self._results_left - 1),
+                self._over.eq(self._over | self.last_result),
             ]

@@ -5,14 +5,16 @@ row, tile of output channels. A kernel row of a convolution without dilation is 
 channels are walked as one run of chunks; fully-connected layers are one such run; depthwise layers, pooling and element-wise
 operations let the tile's index move the channel ("diagonal").
 
-    loops (cycle 0) --> sums, distances to the row's ends (1) --> address, valid bytes (2) --> activation memory
+    loops --> queue of steps --> taken (cycle 0) --> an offset for each loop (1) --> sums (2, 3)
+                --> address, distances to the ends of the row (4) --> address, valid bytes (5) --> activation memory
 
+The loops run up to three steps ahead, so that nothing which decides over a step depends on them in the same cycle.
 A step waits for its weight word, and a result for the requantizer: `beats` cycles since the last result, `tile_cycles` since
 the last tile. Nothing after the walker ever stalls.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import FabricConfig
@@ -22,18 +24,47 @@ from ..isa import Descriptor, Operation
 from .activations import ActivationMemory, ActivationRead
 from .weights import WeightRequest
 
+_QUEUE = 3  # steps
+
+
+class _Turn(data.Struct):
+    """What the walker has to know of a step: which loops are at their end, each with all inside it, and where it stands."""
+
+    ends: data.ArrayLayout(1, 6)
+    first: 1  # of its result
+    release: 1  # of the tile's last result: a weight word serves for the last time
+
+    @property
+    def result_end(self):
+        return self.ends[2]
+
+    @property
+    def row_end(self):
+        return self.ends[3]
+
+    @property
+    def tile_end(self):
+        return self.ends[4]
+
+    @property
+    def layer_end(self):
+        return self.ends[5]
+
 
 class WindowWalker(wiring.Component):
     """Walks one descriptor.
 
-    Members: `start` begins with `descriptor`, which must hold still until the last result is out; `active` until the last
-    step is taken. `read` goes to the activation memory; `o_step` and `o_address` (the step's weight word) follow a step by
-    `LATENCY` cycles, together with the memory's data. In a cycle, at most one of `taken`, `starved` (waits for a weight
+    Members: `start` begins with `descriptor`, which must hold still until the last result is out; `active` from the first
+    step to the last. `read` goes to the activation memory; `o_step` and `o_address` (the step's weight word) follow a step
+    by `LATENCY` cycles, together with the memory's data. In a cycle, at most one of `taken`, `starved` (waits for a weight
     word) and `stalled` (waits for the requantizer) is high while `active`.
     """
 
-    LATENCY = 2 + ActivationMemory.READ_LATENCY
+    LATENCY = 5 + ActivationMemory.READ_LATENCY
     """Cycles from a step to its activations at the engines."""
+
+    START_LATENCY = 3
+    """Cycles from `start` to the first step."""
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -60,7 +91,42 @@ class WindowWalker(wiring.Component):
         descriptor = self.descriptor
         reach = signed(config.activation_address_bits + 2)
 
-        # Loops, as what remains of each; `ends[i]` says that loop i and all inside it are at their last step.
+        start = Signal()
+        m.d.sync += start.eq(self.start)
+        turn = self._queue(m, start, self._loops(m, start))
+
+        self._pace(m, turn)
+        m.d.comb += [
+            self.weights.start.eq(start),
+            self.weights.base.eq(descriptor.weight_base),
+            self.weights.ring.eq(descriptor.stream_weights),
+            self.weights.repeat.eq(descriptor.repeat),
+            self.weights.step.eq(self.taken),
+            self.weights.result_end.eq(turn.result_end),
+            self.weights.release.eq(turn.release),
+        ]
+
+        column, row, row_address = self._positions(m, start, turn, reach)
+        self._address(m, column, row, row_address)
+
+        step = Signal(Step)
+        m.d.comb += [
+            step.valid.eq(self.taken),
+            step.first.eq(turn.first),
+            step.last.eq(turn.result_end),
+            step.marks.row_end.eq(turn.row_end),
+            step.marks.tile_end.eq(turn.tile_end),
+            step.marks.layer_end.eq(turn.layer_end),
+        ]
+        m.d.comb += [
+            self.o_step.eq(delay(m, step, self.LATENCY, name="step")),
+            self.o_address.eq(delay(m, self.weight_address, self.LATENCY, name="weight")),
+        ]
+        return m
+
+    def _loops(self, m, start):
+        """The loops, as what remains of each. `turn` is their state while `running`; `go` moves them on."""
+        descriptor = self.descriptor
         counts = [
             descriptor.chunks,
             descriptor.kernel_columns,
@@ -69,143 +135,141 @@ class WindowWalker(wiring.Component):
             descriptor.output_rows,
             descriptor.tiles,
         ]
-        remaining = [Signal(16, name=f"remaining_{level}") for level in range(len(counts))]
-        ends = [Signal(name=f"end_{level}") for level in range(len(counts))]
-        for level, left in enumerate(remaining):
-            inner = ends[level - 1] if level else 1
-            m.d.comb += ends[level].eq(inner & (left == 1))
-            with m.If(self.start):
-                m.d.sync += left.eq(counts[level])
-            with m.Elif(self.taken & inner):
-                m.d.sync += left.eq(Mux(left == 1, counts[level], left - 1))
-        _, _, result_end, row_end, tile_end, layer_end = ends
+        turn = Signal(_Turn)
+        running, go = Signal(), Signal()
+        first = Signal()
+        last = [Signal(name=f"last_{level}") for level in range(len(counts))]
+        for level, count in enumerate(counts):
+            left = Signal(16, name=f"remaining_{level}", reset_less=True)
+            single = Signal(name=f"single_{level}", reset_less=True)
+            m.d.sync += single.eq(count == 1)
+            inner = Cat(last[:level]).all()
+            m.d.comb += turn.ends[level].eq(Cat(last[: level + 1]).all())
+            with m.If(start):
+                m.d.sync += [left.eq(count), last[level].eq(single)]
+            with m.Elif(go & inner):
+                m.d.sync += [
+                    left.eq(Mux(last[level], count, left - 1)),
+                    last[level].eq(Mux(last[level], single, left == 2)),
+                ]
+        m.d.comb += [turn.first.eq(first), turn.release.eq(last[3] & last[4])]
+        with m.If(start):
+            m.d.sync += [running.eq(1), first.eq(1)]
+        with m.Elif(go):
+            m.d.sync += [running.eq(~turn.layer_end), first.eq(turn.result_end)]
+        return turn, running, go
 
-        self._pace(m, result_end, tile_end)
-        with m.If(self.start):
-            m.d.sync += self.active.eq(1)
-        with m.Elif(self.taken & layer_end):
-            m.d.sync += self.active.eq(0)
+    def _queue(self, m, start, loops):
+        """The step to take next, `active` where there is one; two more wait behind it."""
+        coming, running, go = loops
+        room = Signal(init=1)  # for one more step, whether or not one is taken meanwhile
+        m.d.comb += go.eq(running & room)
+        slots = [Signal(_Turn, name=f"turn_{place}", reset_less=True) for place in range(_QUEUE)]
+        filled = [Signal(name=f"filled_{place}") for place in range(_QUEUE)]
+        m.d.comb += self.active.eq(filled[0])
+        for place in range(_QUEUE):
+            behind, behind_filled = (slots[place + 1], filled[place + 1]) if place + 1 < _QUEUE else (coming, 0)
+            with m.If(self.taken | ~filled[place]):
+                m.d.sync += slots[place].eq(Mux(behind_filled, behind, coming))
+            # A step that comes takes the first free slot, after what is taken has made room.
+            ahead = filled[place - 1] if place else 1
+            m.d.sync += filled[place].eq(Mux(self.taken, behind_filled | (filled[place] & go), filled[place] | (ahead & go)))
+        m.d.sync += room.eq(self.taken | (~filled[-1] & ~(filled[-2] & go)))
+        return slots[0]
 
-        # At the last result of a tile a weight word serves for the last time.
-        final_result = Signal()
-        m.d.comb += [
-            final_result.eq((remaining[3] == 1) & (remaining[4] == 1)),
-            self.weights.start.eq(self.start),
-            self.weights.base.eq(descriptor.weight_base),
-            self.weights.ring.eq(descriptor.stream_weights),
-            self.weights.repeat.eq(descriptor.repeat),
-            self.weights.step.eq(self.taken),
-            self.weights.result_end.eq(result_end),
-            self.weights.release.eq(final_result),
-        ]
-
-        column, row, row_address = self._positions(m, ends, reach)
-        self._address(m, column, row, row_address)
-
-        first = Signal(init=1)
-        step = Signal(Step)
-        with m.If(self.start):
-            m.d.sync += first.eq(1)
-        with m.Elif(self.taken):
-            m.d.sync += first.eq(result_end)
-        m.d.comb += [
-            step.valid.eq(self.taken),
-            step.first.eq(first),
-            step.last.eq(result_end),
-            step.marks.row_end.eq(row_end),
-            step.marks.tile_end.eq(tile_end),
-            step.marks.layer_end.eq(layer_end),
-        ]
-        m.d.comb += [
-            self.o_step.eq(delay(m, step, self.LATENCY, name="step")),
-            self.o_address.eq(delay(m, self.weight_address, self.LATENCY, name="weight")),
-        ]
-        return m
-
-    def _pace(self, m, result_end, tile_end):
+    def _pace(self, m, turn):
         """Decides whether the step is taken now, and says why not."""
         config = self._config
-        result_timer = Signal(range(config.beats + 1))
-        tile_timer = Signal(range(config.tile_cycles + 1))
-        paced = Signal()
         # A depthwise step is a word of the input: where the window skips centres, results come less often than steps, also
         # from the last centre of a tile to the first of the next.
         descriptor = self.descriptor
-        depthwise = descriptor.operation == Operation.DEPTHWISE
-        free = (
-            depthwise
+        free = Signal(reset_less=True)
+        m.d.sync += free.eq(
+            (descriptor.operation == Operation.DEPTHWISE)
             & (descriptor.window_stride > 1)
             & (descriptor.window_stride >= config.beats)
             & ((descriptor.window_row != 0) | (descriptor.window_column + 1 >= config.beats))
         )
+        result_waits = self._timer(m, self.taken & turn.result_end & ~free, config.beats, name="result")
+        tile_waits = self._timer(m, self.taken & turn.tile_end & ~descriptor.repeat, config.tile_cycles, name="tile")
+        paced = Signal()
         m.d.comb += [
-            paced.eq((result_end & (result_timer != 0) & ~free) | (tile_end & (tile_timer != 0) & ~descriptor.repeat)),
+            paced.eq((turn.result_end & result_waits) | (turn.tile_end & tile_waits)),
             self.taken.eq(self.active & self.weight_ready & ~paced),
             self.stalled.eq(self.active & paced),
             self.starved.eq(self.active & ~paced & ~self.weight_ready),
         ]
-        for timer, end, cycles in ((result_timer, result_end, config.beats), (tile_timer, tile_end, config.tile_cycles)):
-            with m.If(self.taken & end):
-                m.d.sync += timer.eq(cycles - 1)
-            with m.Elif(timer != 0):
-                m.d.sync += timer.eq(timer - 1)
 
-    def _positions(self, m, ends, reach):
-        """Byte column within the input row, row number, and byte address of the row: each loop keeps where it began."""
+    def _timer(self, m, event, cycles, *, name):
+        """High for `cycles - 1` cycles after an event."""
+        waits = Signal(name=f"{name}_waits")
+        timer = Signal(range(max(cycles, 2)), name=f"{name}_timer")
+        with m.If(event):
+            m.d.sync += [timer.eq(cycles - 1), waits.eq(cycles > 1)]
+        with m.Elif(waits):
+            m.d.sync += [timer.eq(timer - 1), waits.eq(timer != 1)]
+        return waits
+
+    def _positions(self, m, start, turn, reach):
+        """Byte column within the input row, row number, and byte address of the row, three cycles after the step.
+
+        Each loop has an offset of its own, which its iterations move and those of the loops outside of it clear.
+        """
         config = self._config
         descriptor = self.descriptor
-        chunk_end, column_end, result_end, row_end, tile_end, _ = ends
+        ends = [turn.ends[level] for level in range(5)]
+        # A loop moves on where all inside it have ended, which begin anew; at the start all of them begin.
+        moves = [Signal(name=f"move_{level}") for level in range(6)]
+        begin = Signal()
+        for level, move in enumerate(moves):
+            m.d.sync += move.eq(start | (self.taken & (ends[level - 1] if level else 1)))
+        m.d.sync += begin.eq(start)
 
-        column, kernel_column, output_column, tile_column = (
-            Signal(reach, name=f"{name}_column") for name in ("chunk", "kernel", "output", "tile")
+        def offset(name, shape, step, *, level, initial=0):
+            """What the iterations of loop `level` add up to, from `initial` on; loop `level + 1` begins it anew."""
+            register = Signal(shape, name=name, reset_less=True)
+            anew = moves[level + 1] if level + 1 < len(moves) else begin
+            with m.If(moves[level]):
+                if isinstance(initial, int):
+                    m.d.sync += register.eq(register + step)
+                    with m.If(anew):
+                        m.d.sync += register.eq(initial)
+                else:
+                    m.d.sync += register.eq(Mux(anew, initial, register) + Mux(anew, 0, step))
+            return register
+
+        def total(name, *terms):
+            register = Signal(terms[0].shape(), name=name, reset_less=True)
+            m.d.sync += register.eq(sum(terms)[: len(register)])
+            return register
+
+        diagonal = Mux(descriptor.diagonal, config.cols, 0)
+        chunk = offset("chunk_column", reach, config.rows, level=0)
+        kernel = offset("kernel_column", reach, descriptor.kernel_column_stride, level=1)
+        output = offset("output_column", reach, descriptor.output_column_stride, level=3)
+        tile = offset("tile_column", reach, diagonal, level=5, initial=descriptor.column_start)
+        column = total("column", total("inner_column", chunk, kernel), total("outer_column", output, tile))
+
+        kernel = offset("kernel_row", signed(17), descriptor.kernel_row_step, level=2)
+        output = offset("output_row", signed(17), descriptor.output_row_step, level=4, initial=descriptor.row_start)
+        row = delay(m, total("row", kernel, output), 1, name="row")
+
+        kernel = offset("kernel_address", reach, descriptor.kernel_row_stride, level=2)
+        output = offset(
+            "output_address", reach, descriptor.output_row_stride, level=4, initial=descriptor.row_address[: reach.width]
         )
-        row, output_row = Signal(signed(17)), Signal(signed(17))
-        address, output_address = Signal(reach, name="row_address"), Signal(reach, name="output_row_address")
-
-        def move_column(value, *registers):
-            m.d.sync += [register.eq(value) for register in (column, *registers)]
-
-        def move_row(new_row, new_address, *, output=False):
-            m.d.sync += [row.eq(new_row), address.eq(new_address)]
-            if output:
-                m.d.sync += [output_row.eq(new_row), output_address.eq(new_address)]
-
-        with m.If(self.start):
-            move_column(descriptor.column_start, kernel_column, output_column, tile_column)
-            move_row(descriptor.row_start, descriptor.row_address, output=True)
-        with m.Elif(self.taken):
-            with m.If(~chunk_end):
-                move_column(column + config.rows)
-            with m.Elif(~column_end):
-                move_column(kernel_column + descriptor.kernel_column_stride, kernel_column)
-            with m.Elif(~result_end):
-                move_column(output_column, kernel_column)
-                move_row(row + descriptor.kernel_row_step, address + descriptor.kernel_row_stride)
-            with m.Elif(~row_end):
-                move_column(output_column + descriptor.output_column_stride, kernel_column, output_column)
-                move_row(output_row, output_address)
-            with m.Elif(~tile_end):
-                move_column(tile_column, kernel_column, output_column)
-                move_row(
-                    output_row + descriptor.output_row_step,
-                    output_address + descriptor.output_row_stride,
-                    output=True,
-                )
-            with m.Else():
-                next_tile = Mux(descriptor.diagonal, tile_column + config.cols, tile_column)
-                move_column(next_tile, kernel_column, output_column, tile_column)
-                move_row(descriptor.row_start, descriptor.row_address, output=True)
-        return column, row, address
+        row_address = delay(m, total("row_address", kernel, output), 1, name="row_address")
+        return column, row, row_address
 
     def _address(self, m, column, row, row_address):
-        """Two registered stages: the byte address, and which of the `rows` bytes lie inside the input row."""
+        """Two more: the byte address, and which of the `rows` bytes lie inside the input row."""
         config = self._config
         descriptor = self.descriptor
         rows = config.rows
-        address = Signal(config.activation_address_bits)
-        before = Signal(column.shape())  # bytes from here to the row's begin; positive in the left padding
-        after = Signal(column.shape())  # bytes from here to the row's end; 0 or less in the right padding
-        inside = Signal()
+        address = Signal(config.activation_address_bits, reset_less=True)
+        before = Signal(column.shape(), reset_less=True)  # bytes from here to the row's begin; positive in the left padding
+        after = Signal(column.shape(), reset_less=True)  # bytes from here to the row's end; 0 or less in the right padding
+        inside = Signal(reset_less=True)
         m.d.sync += [
             address.eq(row_address + column),
             before.eq(-column),

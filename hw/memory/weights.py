@@ -3,7 +3,7 @@
 The weight banks lie in the array's cells; a word of the buffer is one weight for every cell. A network's weights stay where
 LOAD_WEIGHTS put them, as far as they fit. The words of the rest come through a ring:
 
-    base              ring                         depth
+    base              ring                         depth   (the ring's end is the buffer's)
     |  resident words | released | loaded ... | free |
                         ^ the walker reads      ^ the loader writes
 
@@ -15,10 +15,13 @@ serve one result each, flows through a ring smaller than a tile.
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
-from ..mac.array import SystolicArray, WeightLoad
+from ..mac.array import WeightLoad
+
+_LOAD_LATENCY = 2  # cycles from a load to the first step that finds it in the cells
 
 
 class WeightRequest(wiring.Signature):
@@ -41,14 +44,18 @@ class WeightRequest(wiring.Signature):
 class WeightBuffer(wiring.Component):
     """Addresses, residency and double buffering of the weight banks.
 
+    Parameters: `step_latency`, cycles from a step to the last cell's reading of its word, less those that a load takes to
+    that cell.
+
     Members: `i` takes stream words of four weights, `rows * cols / 4` a weight word, into the word that `load_at` set or, with
-    `load_ring`, into the ring; it is not ready while the ring is full. `set_ring` gives the ring's first word and size and
-    empties it. `request` is the walker's side: `address` is the word of the step that it may take now, `ready` says whether
-    that word is loaded. `load` writes the banks.
+    `load_ring`, into the ring; it is not ready while the ring is full. `set_ring` gives the ring's first word and empties it;
+    it ends with the buffer. `request` is the walker's side: `address` is the word of the step that it may take now, `ready`
+    says whether that word is loaded. `load` writes the banks.
     """
 
-    def __init__(self, config: FabricConfig):
+    def __init__(self, config: FabricConfig, *, step_latency: int):
         self._config = config
+        self._step_latency = step_latency
         bits = config.weight_address_bits
         super().__init__(
             {
@@ -58,7 +65,6 @@ class WeightBuffer(wiring.Component):
                 "load_ring": In(1),
                 "set_ring": In(1),
                 "ring_base": In(bits),
-                "ring_size": In(bits + 1),
                 "request": In(WeightRequest()),
                 "address": Out(bits),
                 "ready": Out(1),
@@ -73,55 +79,50 @@ class WeightBuffer(wiring.Component):
 
         first = Signal(bits)
         size = Signal(bits + 1)
-        last = Signal(bits)
         occupied = Signal(bits + 1)  # words that the loader may not overwrite
+        room = Signal()  # there is another; words are claimed many cycles apart, so it may come late
         level = Signal(bits + 1)  # words loaded and not released, from the word at `base` on
         loaded = Signal()  # a ring word has been written
         released = Signal()  # the walker has taken a ring word for the last time
-
         claimed = Signal()  # a ring word begins to be written
 
-        self._load(m, first, last, occupied != size, claimed, loaded)
-        self._read(m, first, last, level, released)
+        self._load(m, first, room, claimed, loaded)
+        arrived = delay(m, loaded, _LOAD_LATENCY, name="arrived")
+        self._read(m, first, level, arrived, released)
 
-        # The array reads a word for some cycles after the walker named it, and a written word has some cycles to its bank.
-        drained = delay(m, released, SystolicArray.latency_of(config), name="drained")
-        arrived = delay(m, loaded, 2, name="arrived")
+        drained = delay(m, released, self._step_latency, name="drained")
         m.d.sync += [
             occupied.eq(occupied + claimed - drained),
             level.eq(level + arrived - released),
+            room.eq(occupied != size),
         ]
         with m.If(self.set_ring):
             m.d.sync += [
                 first.eq(self.ring_base),
-                last.eq(self.ring_base + self.ring_size - 1),
-                size.eq(self.ring_size),
+                size.eq(config.weight_depth - self.ring_base),
                 occupied.eq(0),
+                room.eq(1),
                 level.eq(0),
             ]
         return m
 
-    def _load(self, m, first, last, room, claimed, loaded):
+    def _load(self, m, first, room, claimed, loaded):
         """The loader's side: four weights at a time, row by row, into the word at `target`."""
         config = self._config
         quads = config.cols // STREAM_BYTES
-        row = Signal(range(config.rows))
-        quad = Signal(range(max(quads, 2)))
+        place = Signal(exact_log2(config.rows * quads))  # in the word: row by row, each of `quads` stream words
+        at_start, at_end = Signal(init=1), Signal()
         resident = Signal(config.weight_address_bits)
         ring = Signal(config.weight_address_bits)
-        at_start = Signal()
-        at_end = Signal()
         taken = Signal()
         m.d.comb += [
-            at_start.eq((row == 0) & (quad == 0)),
-            at_end.eq((row == config.rows - 1) & (quad == quads - 1)),
             self.i.ready.eq(~self.load_ring | ~at_start | room),
             taken.eq(self.i.valid & self.i.ready),
             claimed.eq(taken & self.load_ring & at_start),
             loaded.eq(taken & self.load_ring & at_end),
             self.load.enable.eq(taken),
-            self.load.row.eq(row),
-            self.load.quad.eq(quad),
+            self.load.row.eq(place[exact_log2(quads) :]),
+            self.load.quad.eq(place[: exact_log2(quads)]),
             Cat(self.load.data[i] for i in range(STREAM_BYTES)).eq(self.i.payload),
         ]
         with m.If(self.load_ring):
@@ -129,13 +130,10 @@ class WeightBuffer(wiring.Component):
         with m.Else():
             m.d.comb += self.load.address.eq(resident)
         with m.If(taken):
-            m.d.sync += quad.eq(quad + 1)
-            with m.If(quad == quads - 1):
-                m.d.sync += [quad.eq(0), row.eq(row + 1)]
+            m.d.sync += [place.eq(place + 1), at_start.eq(at_end), at_end.eq(place == 2 ** len(place) - 2)]
             with m.If(at_end):
-                m.d.sync += row.eq(0)
                 with m.If(self.load_ring):
-                    m.d.sync += ring.eq(_next(ring, first, last))
+                    m.d.sync += ring.eq(self._next(ring, first))
                 with m.Else():
                     m.d.sync += resident.eq(resident + 1)
         with m.If(self.load_at):
@@ -143,20 +141,23 @@ class WeightBuffer(wiring.Component):
         with m.If(self.set_ring):
             m.d.sync += ring.eq(self.ring_base)
 
-    def _read(self, m, first, last, level, released):
-        """The walker's side: `base` is the tile's first word still needed, `address` the next step's, `offset` between."""
+    def _read(self, m, first, level, arrived, released):
+        """The walker's side: `base` is the tile's first word still needed, `address` the next step's."""
         config = self._config
         request = self.request
         base = Signal(config.weight_address_bits)
         ring = Signal(config.weight_address_bits)  # the ring's first word not released
-        offset = Signal(config.weight_address_bits + 1)
+        ahead = Signal(config.weight_address_bits + 1)  # words loaded from the one at `address` on
+        there = Signal()  # the word at `address` is loaded; what has just come counts a cycle later
         following = Signal(config.weight_address_bits)
+        again = Signal()  # the step ends a result, and the tile begins anew
         m.d.comb += [
-            self.ready.eq(~request.ring | (offset < level)),
+            self.ready.eq(there),
             released.eq(request.step & request.release & request.ring),
+            again.eq(request.result_end & ~request.release),
         ]
         with m.If(request.ring):
-            m.d.comb += following.eq(_next(self.address, first, last))
+            m.d.comb += following.eq(self._next(self.address, first))
         with m.Else():
             m.d.comb += following.eq(self.address + 1)
         with m.If(request.start):
@@ -164,20 +165,22 @@ class WeightBuffer(wiring.Component):
                 m.d.sync += [base.eq(ring), self.address.eq(ring)]
             with m.Else():
                 m.d.sync += [base.eq(request.base), self.address.eq(request.base)]
-            m.d.sync += offset.eq(0)
         with m.Elif(request.step & ~request.repeat):
+            m.d.sync += self.address.eq(Mux(again, base, following))
             with m.If(request.release):
-                m.d.sync += [base.eq(following), self.address.eq(following)]
+                m.d.sync += base.eq(following)
                 with m.If(request.ring):
                     m.d.sync += ring.eq(following)
-            with m.Elif(request.result_end):
-                m.d.sync += [self.address.eq(base), offset.eq(0)]
-            with m.Else():
-                m.d.sync += [self.address.eq(following), offset.eq(offset + 1)]
         with m.If(self.set_ring):
             m.d.sync += ring.eq(self.ring_base)
 
+        with m.If(request.start | (request.step & again)):
+            m.d.sync += [ahead.eq(level + arrived), there.eq(~request.ring | level.any())]
+        with m.Elif(request.step):
+            m.d.sync += [ahead.eq(ahead + arrived - 1), there.eq(~request.ring | ahead[1:].any())]
+        with m.Else():
+            m.d.sync += [ahead.eq(ahead + arrived), there.eq(~request.ring | ahead.any())]
 
-def _next(pointer, first, last):
-    """The ring's word after `pointer`."""
-    return Mux(pointer == last, first, pointer + 1)
+    def _next(self, pointer, first):
+        """The ring's word after `pointer`."""
+        return Mux(pointer == self._config.weight_depth - 1, first, pointer + 1)

@@ -34,14 +34,14 @@ def events_of(packets):
             yield (command.name.lower(), address)
         if command is Command.START:
             yield ("start", address)
+        if command is Command.SET_RING:
+            yield ("ring", address % CONFIG.weight_depth)
         for index, word in enumerate(payload):
             if command is Command.LOAD_ACTIVATIONS:
                 octets = [(word >> 8 * lane & 255 ^ 128) - 128 for lane in range(4)]
                 yield ("activations", (address + 4 * index) % CONFIG.activation_bytes, 4, octets)
             elif command is Command.LOAD_PROGRAM:
                 yield ("program", (address + index) % CONFIG.program_words, word)
-            elif command is Command.SET_RING:
-                yield ("ring", address % CONFIG.weight_depth, word % (2 * CONFIG.weight_depth))
             elif command in PAYLOAD_OF:
                 yield (PAYLOAD_OF[command], command is Command.STREAM_WEIGHTS, word)
 
@@ -79,8 +79,7 @@ class Rig:
         if ctx.get(loader.program.enable):
             events.append(("program", ctx.get(loader.program.address), ctx.get(loader.program.data)))
         if ctx.get(loader.set_ring):
-            address = ctx.get(loader.load_address) % CONFIG.weight_depth
-            events.append(("ring", address, ctx.get(loader.ring_size)))
+            events.append(("ring", ctx.get(loader.load_address) % CONFIG.weight_depth))
         for name in STREAMS:
             stream = getattr(loader, name)
             if ctx.get(stream.valid) and ctx.get(stream.ready):
@@ -96,10 +95,8 @@ def draw(rng, command):
     """A packet of a command, with an address that it takes and any payload."""
     number = command if isinstance(command, int) else command.value
     count = int(rng.choice([1, 2, 3, 9]))
-    if command in (Command.START, Command.WAIT, Command.NOP):
+    if command in (Command.START, Command.WAIT, Command.NOP, Command.SET_RING):
         count = int(rng.choice([0, 0, 1, 4]))  # these carry none; what comes all the same is skipped
-    if command is Command.SET_RING:
-        count = 1
     address = int(rng.integers(CONFIG.program_words if command is Command.START else 1 << 16))
     return number, address, rng.integers(0, 1 << 32, count).tolist()
 

@@ -116,7 +116,7 @@ def run(bench, config, descriptors, ready=lambda: True):
                 if taken:
                     walk.taken.append(cycle)
                     walk.release.append((ctx.get(walker.weights.result_end), ctx.get(walker.weights.release)))
-                    reading[cycle + 2] = True
+                    reading[cycle + walker.LATENCY - ActivationMemory.READ_LATENCY] = True
                 walk.starved.append(starved)
                 walk.stalled.append(stalled)
                 if reading.pop(cycle, False):
@@ -173,7 +173,7 @@ def pace(config, d, expected):
 
 
 def test_latency_covers_the_memory():
-    assert WindowWalker.LATENCY == 2 + ActivationMemory.READ_LATENCY
+    assert WindowWalker.LATENCY == 5 + ActivationMemory.READ_LATENCY
 
 
 @pytest.mark.parametrize("config", [FAST, MINI, SLOW, preset("ecp5-25")], ids=lambda config: config.name)

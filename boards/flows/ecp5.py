@@ -1,0 +1,94 @@
+"""Lattice ECP5: synth_ecp5, nextpnr-ecp5, ecppack."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...host.cost.resources import Resources
+from ..board import Board
+from ..stage import Stage, ends_like_json, is_not_empty
+from ..tools import ECPPACK, NEXTPNR_ECP5, YOSYS
+from .flow import NAME, Choices, yosys_script
+
+_SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k", "LFE5UM5G-85F": "--um5g-85k"}
+_PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554", "BG756": "CABGA756"}
+_CHIPS = {  # identification codes: Lattice FPGA-TN-02039, table of device IDs
+    0x2111_1043: "LFE5U-12F",
+    0x4111_1043: "LFE5U-25F",
+    0x4111_2043: "LFE5U-45F",
+    0x4111_3043: "LFE5U-85F",
+    0x8111_3043: "LFE5UM5G-85F",
+}
+_PREAMBLE = b"\xff\xff\xbd\xb3"
+_VERIFY_ID = b"\xe2\x00\x00\x00"
+_PROGRAM_DONE = b"\x5e\x00\x00\x00"
+
+
+class Ecp5Flow:
+    """The flow of `prjtrellis`: a `.bit` file."""
+
+    suffix = ".bit"
+
+    def stages(self, board: Board, platform: Any, choices: Choices) -> tuple[Stage, ...]:
+        """Wide multiplexers cost more than they save here: `-nowidelut`."""
+        synthesis = " ".join(("synth_ecp5", "-nowidelut", *board.options.get("synth", ()), "-top", NAME))
+        return (
+            Stage(
+                title="synthesis",
+                tool=YOSYS,
+                arguments=("-p", yosys_script(synthesis)),
+                outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
+            ),
+            Stage(
+                title="place and route",
+                tool=NEXTPNR_ECP5,
+                arguments=(
+                    _SIZES[platform.device],
+                    *("--package", _PACKAGES[platform.package]),
+                    *("--speed", platform.speed),
+                    *("--json", f"{NAME}.json"),
+                    *("--lpf", f"{NAME}.lpf"),
+                    *("--textcfg", f"{NAME}.config"),
+                    *("--report", f"{NAME}.report.json"),
+                    *("--seed", str(choices.seed)),
+                    "--timing-allow-fail",  # it is for us to say that a clock is missed
+                    *board.options.get("nextpnr", ()),
+                ),
+                outputs={f"{NAME}.report.json": ends_like_json, f"{NAME}.config": is_not_empty},
+            ),
+            Stage(
+                title="packing",
+                tool=ECPPACK,
+                arguments=(
+                    "--compress",
+                    *board.options.get("pack", ()),
+                    *("--input", f"{NAME}.config"),
+                    *("--bit", f"{NAME}{self.suffix}"),
+                ),
+                outputs={f"{NAME}{self.suffix}": self.is_whole},
+            ),
+        )
+
+    def used(self, utilization: Mapping[str, int], cells: Mapping[str, int]) -> Resources:
+        """A LUT4 that is a carry or a word of distributed memory is one."""
+        return Resources(
+            lut4=utilization["TRELLIS_COMB"],
+            ff=utilization["TRELLIS_FF"],
+            dsp=utilization["MULT18X18D"],
+            bram=utilization["DP16KD"],
+        )
+
+    def is_whole(self, content: bytes) -> bool:
+        """From the preamble to the command that starts the design."""
+        return _PREAMBLE in content and _PROGRAM_DONE in content[-64:]
+
+    def chip_of(self, content: bytes) -> str | None:
+        """By the identification code that the chip itself compares."""
+        begin = content.find(_PREAMBLE)
+        at = content.find(_VERIFY_ID, begin) if begin >= 0 else -1
+        if at < 0:
+            return None
+        code = int.from_bytes(content[at + 4 : at + 8], "big")
+        return _CHIPS.get(code, f"a chip with the code {code:#010x}")
+
+
+FLOW = Ecp5Flow()

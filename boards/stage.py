@@ -1,0 +1,151 @@
+"""One step of a build: a tool that runs in a process of its own, its log, and the outputs that must be whole.
+
+A tool's exit code is not believed: those from PyPI can end without a message and leave half an output file.
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..sim.errors import ToolError
+from .tools import Tool
+
+Show = Callable[[str], None]
+"""Hears what a tool says last."""
+
+_LOOK = 0.2  # seconds between looks at a running tool
+_TELLING = ("error", "fatal", "assertion", "exception", "trap", "cannot", "unable", "invalid", "not found")
+_SAID_AT_MOST = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One tool's run.
+
+    title       what it does, for the user
+    arguments   of its command line, with paths relative to the folder of the build
+    outputs     the files that it makes, each with what says from its content that the file is whole
+    """
+
+    title: str
+    tool: Tool
+    arguments: tuple[str, ...]
+    outputs: dict[str, Callable[[bytes], bool]]
+
+    @property
+    def log(self) -> str:
+        """Name of the file that keeps what the tool says."""
+        return f"{self.tool.name}.log"
+
+    def run(self, folder: Path, logs: Path, show: Show | None = None) -> float:
+        """Runs the tool in `folder`, logging into `logs`, and gives the seconds it took.
+
+        A tool of PyPI that dies silently is run a second time: it often succeeds. Raises ToolError.
+        """
+        began = time.monotonic()
+        log = logs / self.log
+        log.unlink(missing_ok=True)
+        for last in (False, True):
+            for name in self.outputs:
+                (folder / name).unlink(missing_ok=True)
+            code = self._attempt(folder, log, show)
+            broken = [name for name, is_whole in self.outputs.items() if not _holds(folder / name, is_whole)]
+            if code == 0 and not broken:
+                break
+            said = _telling(log)
+            silent = said is None and code not in (-signal.SIGKILL, -signal.SIGTERM)
+            if not last and silent and self.tool.is_webassembly:
+                with log.open("a") as file:
+                    file.write(f"celosia: {self.tool.name} ended with exit code {code} and no message: a second attempt\n")
+                continue
+            raise ToolError(self._failure(code, broken, said, log))
+        return time.monotonic() - began
+
+    def _attempt(self, folder: Path, log: Path, show: Show | None) -> int:
+        with log.open("ab") as file:
+            start = file.tell()
+            try:
+                process = subprocess.Popen(
+                    [*self.tool.command(), *self.arguments],
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                )
+            except OSError as error:
+                raise ToolError(
+                    f"cannot run {self.tool.name}: {error.filename}: {error.strerror}; install it, or correct the variable "
+                    f"{self.tool.variable}"
+                ) from error
+            try:
+                while True:
+                    try:
+                        return process.wait(_LOOK)
+                    except subprocess.TimeoutExpired:
+                        if show is not None:
+                            show(_last_line(log, start))
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+    def _failure(self, code: int, broken: list[str], said: str | None, log: Path) -> str:
+        name = self.tool.name
+        if code < 0:
+            try:
+                what = f"was ended by signal {-code} ({signal.Signals(-code).name})"
+            except ValueError:
+                what = f"was ended by signal {-code}"
+            if code == -signal.SIGKILL:
+                what += ", as the system does where memory runs out: a large design needs 2 GB"
+        elif code:
+            what = f"failed with exit code {code}"
+        else:
+            what = "ended without an error"
+        if said:
+            return f"{name} {what}: {said} (all of it is in {log})"
+        if broken:
+            what += f" and without a whole {broken[0]}"
+        if code < 0:
+            return f"{name} {what} (its log is {log})"
+        advice = (
+            f"twice, as it does when it runs out of stack or memory: install a native {name}, or take a smaller fabric"
+            if self.tool.is_webassembly
+            else "run it again, or install another version"
+        )
+        return f"{name} {what}, and said nothing of why; {advice} (its log is {log})"
+
+
+def ends_like_json(content: bytes) -> bool:
+    """True of a JSON object that reaches its end."""
+    return content[:1] == b"{" and content.rstrip()[-1:] == b"}"
+
+
+def is_not_empty(content: bytes) -> bool:
+    """True of a file that holds something."""
+    return bool(content)
+
+
+def _holds(path: Path, is_whole: Callable[[bytes], bool]) -> bool:
+    return path.is_file() and is_whole(path.read_bytes())
+
+
+def _telling(log: Path) -> str | None:
+    """The line of a log that says what went wrong, if any does."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    errors = [line for line in lines if line.startswith(("ERROR", "FATAL", "error:", "fatal:"))]
+    if errors:
+        return errors[0][:_SAID_AT_MOST]
+    tail = [line for line in lines[-12:] if any(word in line.lower() for word in _TELLING) and not line.startswith("Warning")]
+    return tail[-1][:_SAID_AT_MOST] if tail else None
+
+
+def _last_line(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(start, file.tell() - 4096))
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1].removeprefix("Info:").strip() if lines else ""

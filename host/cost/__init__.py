@@ -1,0 +1,1 @@
+"""What a network on a fabric costs, before anything is built or simulated."""

@@ -1,0 +1,265 @@
+"""Adders and multipliers of carry chains: no DSP, a LUT4 for every bit of a row.
+
+An ECP5 carry cell adds what two LUT4 compute, bit by bit: S = LUT4 ^ CIN, COUT = LUT4 ? CIN : LUT2, with LUT2 the LUT4's
+function of A and B where C = D = 0. So a chain adds `p(A, B) + q(C, D)` for any p and any q with q(0, 0) = 0 at one LUT4 a bit.
+
+The multiplier takes two partial products a row, their ANDs being p and q, and then a tree of sums:
+
+    i_y[0] & i_x --+                 i_y[2] & i_x --+
+    i_y[1] & i_x --+--> row          i_y[3] & i_x --+--> row        cycle 1
+                         |                                |
+                         +-------------> + <--------------+         a cycle a level
+                                         v
+                                         o
+
+Yosys alone sends every product to a DSP, or to three times the LUTs; and nextpnr spends two carry cells on each of its sums,
+one to bring a constant carry in, one to bring an unread carry out. Chains here begin with a half cell that knows its carry.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, Const, Instance, Module, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..delay import delay
+from . import is_ecp5
+
+# Truth tables over two inputs, the first one the lower bit of the index.
+_ZERO = 0b0000
+_AND = 0b1000
+_NAND = 0b0111
+_FIRST = 0b1010
+_XOR = 0b0110
+_ONE = 0b1111
+
+
+class _Bit(NamedTuple):
+    """What a chain adds at one place: `p(a, b) + q(c, d)`. Inputs that are not there read as 1."""
+
+    p: int = _ZERO
+    a: Value | None = None
+    b: Value | None = None
+    q: int = _ZERO
+    c: Value | None = None
+    d: Value | None = None
+
+
+def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
+    """The sum's bits, modulo 2**len(bits)."""
+    # The first half cell is no place: its LUT4 is 0, so that its carry is its LUT2's, whatever comes in.
+    begin = _Bit(p=_FIRST, a=carry) if isinstance(carry, Signal) else _Bit(p=_ONE if carry else _ZERO)
+    bits = [begin, *bits]
+    if len(bits) % 2:
+        bits.append(_Bit())
+    sums = []
+    carries: dict[str, Value] = {}
+    for index in range(0, len(bits), 2):
+        ports: dict[str, object] = dict(carries)
+        for side, bit in enumerate(bits[index : index + 2]):
+            init = sum(((bit.p >> (place & 3) & 1) ^ (bit.q >> (place >> 2) & 1)) << place for place in range(16))
+            total = Signal(name=f"{name}_s{index + side}")
+            sums.append(total)
+            ports |= {f"p_INIT{side}": Const(init if index + side else bit.p, 16), f"p_INJECT1_{side}": "NO"}
+            ports |= {f"i_{pin.upper()}{side}": Const(1) if (net := getattr(bit, pin)) is None else net for pin in "abcd"}
+            ports[f"o_S{side}"] = total
+        if index + 2 < len(bits):
+            following = Signal(name=f"{name}_c{index}")
+            ports["o_COUT"] = following
+            carries = {"i_CIN": following}
+        m.submodules[f"{name}_{index}"] = Instance("CCU2C", **ports)
+    return sums[1:]
+
+
+def _bit_of(value: Value, place: int) -> Value | None:
+    """A number's bit, sign-extended; None where it is always 0."""
+    shape = value.shape()
+    if place < 0 or (place >= shape.width and not shape.signed):
+        return None
+    return value[min(place, shape.width - 1)]
+
+
+def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None, carry=0) -> Value:
+    """`x + (y ^ y_flip) + carry` or `x + (y & y_gate) + carry`, modulo `shape`, in the same cycle.
+
+    `y_flip` and `y_gate` are single bits that hold for all of y; a flip's carry makes `x - y`.
+    """
+    shape = Shape.cast(shape)
+    result = Signal(shape, name=name)
+    if not is_ecp5(platform):
+        wide = Signal(shape, name=f"{name}_y")
+        m.d.comb += wide.eq(y)
+        if y_flip is not None:
+            wide = wide ^ y_flip.replicate(shape.width)
+        if y_gate is not None:
+            wide = wide & y_gate.replicate(shape.width)
+        m.d.comb += result.eq(x + wide + carry)
+        return result
+    x, y = Value.cast(x), Value.cast(y)
+    bits = []
+    for place in range(shape.width):
+        first, second = _bit_of(x, place), _bit_of(y, place)
+        bit = _Bit() if first is None else _Bit(p=_FIRST, a=first)
+        if y_flip is not None:
+            bit = bit._replace(q=_XOR, c=Const(0) if second is None else second, d=y_flip)
+        elif second is not None:
+            bit = bit._replace(q=_AND, c=second, d=y_gate)
+        bits.append(bit)
+    m.d.comb += result.eq(Cat(*_chain(m, bits, carry, name)))
+    return result
+
+
+def _limits(shape: Shape) -> tuple[int, int]:
+    """Least and largest number of a shape."""
+    if shape.signed:
+        return -(1 << (shape.width - 1)), (1 << (shape.width - 1)) - 1
+    return 0, (1 << shape.width) - 1
+
+
+def _shape(low: int, high: int) -> Shape:
+    """The narrowest shape that holds `low` to `high`."""
+    if low < 0:
+        return signed(max((-low - 1).bit_length(), high.bit_length()) + 1)
+    return unsigned(max(high.bit_length(), 1))
+
+
+@dataclass
+class _Row:
+    """A partial product before its AND: `gate ? value * 2**log2 : 0`, subtracted where `negative`."""
+
+    value: Value
+    gate: Value
+    log2: int
+    negative: bool = False
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and largest number."""
+        low, high = (limit << self.log2 for limit in _limits(self.value.shape()))
+        low, high = min(low, 0), max(high, 0)
+        return (-high, -low) if self.negative else (low, high)
+
+    def bit(self, place: int) -> Value | None:
+        """The value's bit at a place of the product; None where it is always 0."""
+        return _bit_of(self.value, place - self.log2)
+
+
+@dataclass
+class _Term:
+    """A number on its way through the tree: `value * 2**log2`; `low` and `high` are the value's limits."""
+
+    value: Value
+    log2: int
+    low: int
+    high: int
+
+
+class CarryMultiplier(wiring.Component):
+    """`o = i_x * i_y`, or `o = i_x * i_y + i_addend * 2**addend_log2`, `latency` cycles later, a product a cycle.
+
+    Parameters: shapes `x`, `y` and `addend`. Cost on the ECP5: (rows - 1) * (width + 3) LUT4 or so, with a row for each bit of
+    the narrower operand and one for the addend.
+    """
+
+    def __init__(self, x, y, *, addend=None, addend_log2: int = 0):
+        x, y = Shape.cast(x), Shape.cast(y)
+        if not x.width or not y.width:
+            raise ValueError(f"a multiplier's operands must have 1 bit or more, not {x.width} and {y.width}")
+        products = [a * b for a in _limits(x) for b in _limits(y)]
+        low, high = min(products), max(products)
+        members = {"i_x": In(x), "i_y": In(y)}
+        if addend is not None:
+            addend = Shape.cast(addend)
+            least, most = _limits(addend)
+            low, high = low + (least << addend_log2), high + (most << addend_log2)
+            members["i_addend"] = In(addend)
+        self._has_addend = addend is not None
+        self._addend_log2 = addend_log2
+        self._rows = min(x.width, y.width) + self._has_addend
+        super().__init__({**members, "o": Out(_shape(low, high))})
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the operands to their product."""
+        return max(ceil_log2(self._rows), 1)
+
+    def elaborate(self, platform):
+        m = Module()
+        if is_ecp5(platform):
+            self._ecp5(m, platform)
+            return m
+        result = Signal.like(self.o, name="result")
+        product = self.i_x * self.i_y
+        m.d.comb += result.eq(product + (self.i_addend << self._addend_log2) if self._has_addend else product)
+        m.d.comb += self.o.eq(delay(m, result, self.latency, name="product"))
+        return m
+
+    def _ecp5(self, m, platform):
+        wide, narrow = (self.i_x, self.i_y) if len(self.i_x) >= len(self.i_y) else (self.i_y, self.i_x)
+        rows = [_Row(wide, gate, log2) for log2, gate in enumerate(narrow)]
+        rows[-1].negative = narrow.shape().signed
+        if self._has_addend:
+            # Beside the lowest row, which would be alone where the narrower operand's width is odd.
+            rows.insert(0, _Row(self.i_addend, Const(1), self._addend_log2))
+        terms: list[_Term] = []
+        while rows:
+            pair, rows = rows[-2:], rows[:-2]
+            terms.insert(0, _first_level(m, pair, f"row_{len(rows)}"))
+        level = 0
+        while len(terms) > 1:
+            pairs = [terms[index : index + 2] for index in range(0, len(terms), 2)]
+            terms = [_sum(m, platform, pair, f"sum_{level}_{index}") for index, pair in enumerate(pairs)]
+            level += 1
+        (term,) = terms
+        m.d.comb += self.o.eq(term.value << term.log2)
+
+
+def _first_level(m, rows: list[_Row], name: str) -> _Term:
+    """One or two rows as a registered number."""
+    rows = sorted(rows, key=lambda row: row.log2)
+    lower, upper = rows[0], rows[-1]
+    base = lower.log2
+    low, high = (sum(limits) >> base for limits in zip(*(row.limits for row in rows), strict=True))
+    register = Signal(_shape(low, high), name=name, reset_less=True)
+    # Below the upper row's first place there is nothing to add.
+    end = base + len(register)
+    begin = upper.log2 if len(rows) == 2 or upper.negative else end
+    below = (lower.bit(place) for place in range(base, begin))
+    bits: list[Value] = [Const(0) if bit is None else bit & lower.gate for bit in below]
+    if begin < end:
+        bits += _chain(m, [_add_rows(rows, place) for place in range(begin, end)], int(any(r.negative for r in rows)), name)
+    m.d.sync += register.eq(Cat(*bits))
+    return _Term(register, base, low, high)
+
+
+def _add_rows(rows: list[_Row], place: int) -> _Bit:
+    """One place of a chain. What is subtracted comes inverted, which must be p's part: q(0, 0) is 0."""
+    result = _Bit()
+    for row in sorted(rows, key=lambda row: not row.negative):
+        bit = row.bit(place)
+        if row.negative:
+            result = _Bit(p=_ONE) if bit is None else _Bit(p=_NAND, a=bit, b=row.gate)
+        elif bit is not None and result.p == _ZERO:
+            result = _Bit(p=_AND, a=bit, b=row.gate)
+        elif bit is not None:
+            result = result._replace(q=_AND, c=bit, d=row.gate)
+    return result
+
+
+def _sum(m, platform, terms: list[_Term], name: str) -> _Term:
+    """One or two terms as a registered number; the bits of one that lie below the other's pass by."""
+    if len(terms) == 1:
+        (term,) = terms
+        return _Term(delay(m, term.value, 1, name=name), term.log2, term.low, term.high)
+    lower, upper = sorted(terms, key=lambda term: term.log2)
+    apart = upper.log2 - lower.log2
+    low, high = lower.low + (upper.low << apart), lower.high + (upper.high << apart)
+    register = Signal(_shape(low, high), name=name, reset_less=True)
+    passing = Signal(Shape(max(len(lower.value), apart + 1), lower.value.shape().signed), name=f"{name}_lower")
+    m.d.comb += passing.eq(lower.value)
+    shape = Shape(len(register) - apart, register.shape().signed)
+    total = add(m, platform, passing[apart:].as_signed() if passing.shape().signed else passing[apart:], upper.value, shape, name=f"{name}_s")
+    m.d.sync += register.eq(Cat(passing[:apart], total))
+    return _Term(register, lower.log2, low, high)
