@@ -1,5 +1,6 @@
 """A simulated board behind a pseudo-terminal: any program talks to it as to a board at a serial port."""
 
+import contextlib
 import os
 import select
 from pathlib import Path
@@ -101,7 +102,5 @@ class SimulatedBoard:
 
     def _write(self) -> None:
         if self._to_reader:
-            try:
+            with contextlib.suppress(BlockingIOError):  # nobody reads: later
                 self._to_reader = self._to_reader[os.write(self._ours, self._to_reader) :]
-            except BlockingIOError:
-                pass  # nobody reads: later

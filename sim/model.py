@@ -14,6 +14,7 @@ What makes it fast to compile and to run, and leaves every cycle as it is:
 
 import re
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,17 @@ def fabric_rtlil(config: FabricConfig) -> str:
 def component_rtlil(component: Any) -> str:
     """A component of the domain `sync` as RTLIL, module `top`, without a reset; the clock and its members are the ports."""
     clock = ClockDomain("sync", reset_less=True)
-    fragment = Fragment.get(component, None)
-    fragment.add_domains(clock)
-    ports = [clock.clk, *(Value.cast(value) for _, _, value in component.signature.flatten(component))]
-    return rtlil.convert(fragment, ports=ports, emit_src=False)
+    members = {"__".join(map(str, path)): Value.cast(value) for path, _, value in component.signature.flatten(component)}
+    return rtlil_of(component, lambda: {"clk": clock.clk, **members}, domains=[clock])
+
+
+def rtlil_of(
+    design: Any, ports: Callable[[], dict[str, Any]], platform: Any = None, domains: Iterable[ClockDomain] = ()
+) -> str:
+    """A design as RTLIL, module `top`; `ports` names its ports once it is elaborated, `clk` among them."""
+    fragment = Fragment.get(design, platform)
+    fragment.add_domains(*domains)
+    return rtlil.convert(fragment, ports={name: (value, None) for name, value in ports().items()}, emit_src=False)
 
 
 def merge_modules(source: str) -> str:

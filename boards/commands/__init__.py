@@ -2,6 +2,11 @@
 
 from types import ModuleType
 
-from . import boards, build, program
+from . import boards, build, program, simulate_board
 
-COMMANDS: dict[str, ModuleType] = {"boards": boards, "build": build, "program": program}
+COMMANDS: dict[str, ModuleType] = {
+    "boards": boards,
+    "build": build,
+    "program": program,
+    "simulate-board": simulate_board,
+}

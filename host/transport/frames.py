@@ -60,7 +60,9 @@ class Frame:
         header = _HEADER.pack(*(values[name] for name in _NAMES))
         check = zlib.crc32(header)
         crc = zlib.crc32(self.payload, check)
-        return b"".join((header, (check & _CHECK).to_bytes(CHECK_BYTES, "little"), self.payload, crc.to_bytes(CRC_BYTES, "little")))
+        return b"".join(
+            (header, (check & _CHECK).to_bytes(CHECK_BYTES, "little"), self.payload, crc.to_bytes(CRC_BYTES, "little"))
+        )
 
 
 class Decoder:
@@ -126,6 +128,4 @@ def read_identity(frame: Frame) -> DeviceIdentity | None:
         return None
     value = Identity.from_bits(int.from_bytes(frame.payload, "little"))
     name = bytes(value["name"]).rstrip(b"\0").decode("ascii", "replace")
-    return DeviceIdentity(
-        name=name, digest=value["digest"], buffer_words=value["buffer_words"], version=frame.version
-    )
+    return DeviceIdentity(name=name, digest=value["digest"], buffer_words=value["buffer_words"], version=frame.version)

@@ -113,8 +113,8 @@ class Link:
                 moved, since = self._window.moved, now
             elif now - since > self._timeout:
                 raise DeviceError(
-                    f"device {self._name} answers, but its fabric took no word and gave none for {self._timeout:g} s: reopen it; "
-                    "if the network takes so long, give the device a longer timeout: ?timeout=SECONDS"
+                    f"device {self._name} answers, but its fabric took no word and gave none for {self._timeout:g} s: reopen "
+                    "it; if the network takes so long, give the device a longer timeout: ?timeout=SECONDS"
                 )
         self._window.wait(self._clock(), waiting=False)
 
@@ -141,7 +141,9 @@ class Link:
             )
         if silence.foreign:
             return f"device {self._name} was restarted, or another program has opened it: reopen it"
-        return f"device {self._name} does not answer any more, asked {silence.tries} times: check board and cable, then reopen it"
+        return (
+            f"device {self._name} does not answer any more, asked {silence.tries} times: check board and cable, then reopen it"
+        )
 
 
 def check_identity(identity: DeviceIdentity, config: FabricConfig, name: str) -> None:

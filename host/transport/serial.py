@@ -54,9 +54,7 @@ class SerialPort:
     def __init__(self, address: SerialAddress):
         self._name = address.name
         try:
-            self._serial = serial.Serial(
-                address.path, address.baud, exclusive=True, timeout=0, write_timeout=_WRITE_TIMEOUT
-            )
+            self._serial = serial.Serial(address.path, address.baud, exclusive=True, timeout=0, write_timeout=_WRITE_TIMEOUT)
         except (OSError, ValueError) as error:
             raise DeviceError(_explain(address, error)) from error
         self._serial.reset_input_buffer()
@@ -122,7 +120,7 @@ def _explain(address: SerialAddress, error: Exception) -> str:
     if number == errno.ENOENT:
         return f"there is no port {address.path}: plug the board in; `celosia devices` lists the ports that there are"
     if number in (errno.EACCES, errno.EPERM):
-        return f"no permission to open {address.path}: add yourself to the group that owns it (often dialout), then log in again"
+        return f"no permission to open {address.path}: join the group that owns it (often dialout), then log in again"
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
         return f"another program has {address.path} open: end it, then try again"
     return f"cannot open {address.path} at {address.baud} baud: {error}"

@@ -184,7 +184,7 @@ class Window:
         self.deadline = now + self._patience * doubled + 2 * self._byte_time * (size + 2 * OVERHEAD_BYTES)
 
     def _measure(self, seconds: float, size: int) -> None:
-        """Learns from the first answer how slow the device is: a simulated one can be a thousand times slower than a real one."""
+        """Learns from the first answer how slow the device is: a simulated one can be a thousand times slower."""
         self._patience = max(self._patience, 2 * seconds)
         self._byte_time = max(self._byte_time, seconds / size - _LATENCY)
 
@@ -204,9 +204,7 @@ class Window:
             if not self.is_open:
                 if not frame.hello:
                     continue
-                self.identity = read_identity(frame) or DeviceIdentity(
-                    name="", digest=0, buffer_words=0, version=frame.version
-                )
+                self.identity = read_identity(frame) or DeviceIdentity(name="", digest=0, buffer_words=0, version=frame.version)
                 self._measure(now - self._asked_since, self._asked_bytes + len(bytes(frame)))
             elif not frame.hello:
                 self._take_acknowledgement(frame)

@@ -65,8 +65,8 @@ class LinkedFabric(wiring.Component):
 class FabricCore(wiring.Component):
     """A fabric with registers at its outputs, which may lie far from whoever feeds it: a word every other cycle.
 
-    Members: `i` and `o` as the fabric's; `reset` puts it back to its beginning, memories aside, while it is held high for as long
-    as the longest pipeline has registers.
+    Members: `i` and `o` as the fabric's; `reset` puts it back to its beginning, memories aside, when it is high for as many
+    cycles as the longest pipeline has registers.
     """
 
     def __init__(self, config: FabricConfig):

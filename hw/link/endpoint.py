@@ -125,11 +125,11 @@ class Endpoint(wiring.Component):
         opened = Signal()  # a session
         with m.If(started):
             m.d.sync += [wants_frame.eq(0), wants_again.eq(0), wants_hello.eq(0), renew.eq(0)]
-        with m.If(receiver.done):
-            with m.If(~receiver.good | overrun):
-                with m.If(ours & receiver.has_payload):
-                    m.d.sync += [wants_frame.eq(1), wants_again.eq(1)]
-            with m.Elif(receiver.kind.hello):
+        intact = receiver.good & ~overrun
+        with m.If(receiver.done & ~intact & ours & receiver.has_payload):
+            m.d.sync += [wants_frame.eq(1), wants_again.eq(1)]
+        with m.If(receiver.done & intact):
+            with m.If(receiver.kind.hello):
                 m.d.sync += [wants_hello.eq(1), renew.eq(renew | ~ours)]
             with m.Elif(~ours):
                 m.d.sync += wants_frame.eq(1)
@@ -147,12 +147,11 @@ class Endpoint(wiring.Component):
         # Words for the fabric
         wait = Signal(range(_READ_CYCLES + 1))
         m.d.comb += [incoming.i_address.eq(taken), self.o_words.payload.eq(incoming.o_data)]
-        with m.If(self.o_words.valid):
-            with m.If(self.o_words.ready):
-                m.d.sync += [self.o_words.valid.eq(0), taken.eq(taken + 1), wait.eq(_READ_CYCLES)]
+        with m.If(self.o_words.valid & self.o_words.ready):
+            m.d.sync += [self.o_words.valid.eq(0), taken.eq(taken + 1), wait.eq(_READ_CYCLES)]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
-        with m.Else():
+        with m.Elif(~self.o_words.valid):
             m.d.sync += self.o_words.valid.eq(taken[: ring + 1] != expected[: ring + 1])
 
         # Words from the fabric

@@ -57,7 +57,6 @@ class FrameHeader(data.Struct):
     version: unsigned(8)
 
 
-
 def field_bytes(name: str) -> range:
     """The bytes of the header that a field takes."""
     field = data.Layout.cast(FrameHeader)[name]

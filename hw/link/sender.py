@@ -19,8 +19,9 @@ class FrameSender(wiring.Component):
     """Sends a frame, a byte in `CYCLES` cycles at most.
 
     Members: `start`, while `idle`, begins a frame with `header`; its `kind` must hold still from then on, its `length` in that
-    cycle, and the other fields are sampled two bytes at a time, `taken` when `samples_taken` is high. `word` is the payload's next word; `next_word` asks for the one after it, which must be there `SETTLE` cycles later. The
-    payload of a hello is `identity`.
+    cycle, and the other fields are sampled two bytes at a time, `taken` when `samples_taken` is high. `word` is the payload's
+    next word; `next_word` asks for the one after it, which must be there `SETTLE` cycles later. The payload of a hello is
+    `identity`.
     """
 
     CYCLES = Crc32.CYCLES + 6

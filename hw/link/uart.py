@@ -1,8 +1,8 @@
 """UART: bytes over two wires, eight data bits, no parity, one stop bit.
 
 Any clock and any baud rate go together that leave `LEAST_CYCLES` cycles to a bit: a phase accumulator cuts time into bits and
-keeps the fraction, so no error adds up over a byte. The receiver begins each byte anew at the falling edge of its start bit, and
-samples in the middle of the bits.
+keeps the fraction, so no error adds up over a byte. The receiver begins each byte anew at the falling edge of its start bit,
+and samples in the middle of the bits.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -31,7 +31,6 @@ class _BitClock:
             )
         self.bits = ceil_log2(round(clock_hz / baud)) + _EXTRA_BITS
         self.step = round((1 << self.bits) * baud / clock_hz)
-
 
 
 class UartReceiver(wiring.Component):

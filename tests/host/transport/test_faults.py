@@ -1,7 +1,6 @@
 """The host's link and the gateware's over a bad line: every answer right or an error raised, none wrong, no hang."""
 
 import os
-import time
 
 import numpy as np
 import pytest
