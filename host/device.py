@@ -145,9 +145,24 @@ def _open_simulator(address: str, graph: Graph, fabric: FabricConfig, trace: Pat
     return FabricDevice(graph, fabric, Simulator(fabric, trace=trace, notify=_log.info))
 
 
+def _open_serial(address: str, graph: Graph, fabric: FabricConfig, trace: Path | None) -> Device:
+    from .driver import FabricDevice
+    from .transport.serial import open_serial
+
+    if trace is not None:
+        raise DeviceError("a board has no waveforms to trace: leave the trace out, or take device sim")
+    link = open_serial(address, fabric)
+    try:
+        return FabricDevice(graph, fabric, link)
+    except BaseException:
+        link.close()
+        raise
+
+
 _OPENERS: dict[str, Callable[[str, Graph, FabricConfig, Path | None], Device]] = {
     "sim": _open_simulator,
     "golden": _open_golden,
+    "serial": _open_serial,
 }
 
 

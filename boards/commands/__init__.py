@@ -2,6 +2,12 @@
 
 from types import ModuleType
 
-from . import boards, build, estimate, program
+from . import boards, build, estimate, program, simulate_board
 
-COMMANDS: dict[str, ModuleType] = {"boards": boards, "build": build, "estimate": estimate, "program": program}
+COMMANDS: dict[str, ModuleType] = {
+    "boards": boards,
+    "build": build,
+    "estimate": estimate,
+    "program": program,
+    "simulate-board": simulate_board,
+}

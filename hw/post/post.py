@@ -77,10 +77,10 @@ class PostProcessor(wiring.Component):
         now = Signal(_Beat)
         with m.If(partial.o.valid):
             m.d.sync += [held.eq(partial.o.sums), now.marks.eq(partial.o.marks), now.valid.eq(1), beat.eq(0)]
+        with m.Elif(now.end):
+            m.d.sync += now.valid.eq(0)
         with m.Else():
             m.d.sync += beat.eq(beat + 1)
-            with m.If(now.end):
-                m.d.sync += now.valid.eq(0)
         m.d.comb += [
             now.end.eq(beat == config.beats - 1),
             parameters.advance.eq(now.valid & now.end & now.marks.tile_end & ~descriptor.repeat),
