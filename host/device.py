@@ -7,6 +7,7 @@ the CPU, and says in `placements` which.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,6 +58,7 @@ class Counters:
     bytes_in        to the device, weights streamed during the inferences included
     bytes_out       from the device
     layers          by node name; a node that does not run on the fabric has no entry
+    descriptors     in the order in which an inference runs them, one by one; empty of a device that does not tell
     """
 
     samples: int = 0
@@ -65,6 +67,7 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     layers: Mapping[str, LayerCounters] = field(default_factory=dict)
+    descriptors: tuple[LayerCounters, ...] = ()
 
     def __sub__(self, earlier: "Counters") -> "Counters":
         return Counters(
@@ -74,6 +77,9 @@ class Counters:
             bytes_in=self.bytes_in - earlier.bytes_in,
             bytes_out=self.bytes_out - earlier.bytes_out,
             layers={name: layer - earlier.layers.get(name, LayerCounters()) for name, layer in self.layers.items()},
+            descriptors=tuple(
+                late - early for late, early in zip_longest(self.descriptors, earlier.descriptors, fillvalue=LayerCounters())
+            ),
         )
 
 
@@ -139,9 +145,24 @@ def _open_simulator(address: str, graph: Graph, fabric: FabricConfig, trace: Pat
     return FabricDevice(graph, fabric, Simulator(fabric, trace=trace, notify=_log.info))
 
 
+def _open_serial(address: str, graph: Graph, fabric: FabricConfig, trace: Path | None) -> Device:
+    from .driver import FabricDevice
+    from .transport.serial import open_serial
+
+    if trace is not None:
+        raise DeviceError("a board has no waveforms to trace: leave the trace out, or take device sim")
+    link = open_serial(address, fabric)
+    try:
+        return FabricDevice(graph, fabric, link)
+    except BaseException:
+        link.close()
+        raise
+
+
 _OPENERS: dict[str, Callable[[str, Graph, FabricConfig, Path | None], Device]] = {
     "sim": _open_simulator,
     "golden": _open_golden,
+    "serial": _open_serial,
 }
 
 

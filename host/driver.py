@@ -13,9 +13,10 @@ from ..hw.isa import RECORD_WORDS, Answer, Record
 from ..sim.errors import DeviceError
 from . import reference
 from .device import Counters, LayerCounters
-from .emit import PACKET_WORDS, Program, activations_packet, emit
+from .emit import Program, activations_packet, emit
 from .ir import Graph
 from .placement import Placement
+from .programs import PACKET_WORDS
 from .schedule import Segment, schedule
 from .transport import Transport, Words
 
@@ -37,6 +38,9 @@ class FabricDevice:
         self._transport = transport
         self._samples = self._cycles = self._cycles_io = self._words_in = self._words_out = 0
         self._layers: dict[str, npt.NDArray[np.int64]] = defaultdict(lambda: np.zeros(RECORD_WORDS, np.int64))
+        # The records of one inference after another, a sum a descriptor.
+        self._records: list[npt.NDArray[np.int64]] = []
+        self._descriptors = np.zeros((0, RECORD_WORDS), np.int64)
         transport.write(self._commands.setup)
 
     @property
@@ -47,12 +51,15 @@ class FabricDevice:
     def infer(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Runs one sample."""
         values = dict(inputs)
+        self._records = []
         for index, step in enumerate(self._schedule.steps):
             if isinstance(step, Segment):
                 self._run_segment(index, step, values)
             else:
                 values[step.output] = reference.evaluate(step, [values[name] for name in step.inputs], self._graph)
         self._samples += 1
+        records = np.concatenate([np.zeros((0, RECORD_WORDS), np.int64), *self._records])
+        self._descriptors = records + self._descriptors if len(self._descriptors) else records
         return {name: values[name] for name in self._graph.outputs}
 
     def counters(self) -> Counters:
@@ -63,10 +70,8 @@ class FabricDevice:
             cycles_io=self._cycles_io,
             bytes_in=4 * self._words_in,
             bytes_out=4 * self._words_out,
-            layers={
-                name: LayerCounters(**dict(zip(_COUNTERS, (int(value) for value in counts), strict=True)))
-                for name, counts in self._layers.items()
-            },
+            layers={name: _counters(counts) for name, counts in self._layers.items()},
+            descriptors=tuple(_counters(counts) for counts in self._descriptors),
         )
 
     def close(self) -> None:
@@ -119,3 +124,8 @@ class FabricDevice:
         for name, record in zip(program.records, records, strict=True):
             if name:
                 self._layers[name] += record
+        self._records.append(records)
+
+
+def _counters(counts: npt.NDArray[np.int64]) -> LayerCounters:
+    return LayerCounters(**dict(zip(_COUNTERS, (int(value) for value in counts), strict=True)))

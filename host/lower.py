@@ -24,6 +24,8 @@ import numpy.typing as npt
 from ..hw.config import LARGEST_SUM, FabricConfig
 from ..hw.isa import MAX_LEFT_SHIFT, Operation
 from ..hw.mac.depthwise import KERNEL, TAPS, DepthwiseUnit
+from .cost.latencies import latencies_of
+from .cost.walk import Walk, WindowWalk
 from .ir import (
     Add,
     AveragePool2D,
@@ -143,6 +145,28 @@ class Layer:
         """Words of the weight buffer."""
         return 0 if self.weights is None else self.weights.shape[0] * self.weights.shape[1]
 
+    @property
+    def walk(self) -> Walk:
+        """What the walker does for it in one piece, weights resident."""
+        window = self.window
+        return Walk(
+            operation=self.operation,
+            steps=self.steps,
+            results=self.results,
+            tiles=self.tiles,
+            repeat=self.repeat,
+            window=None
+            if window is None
+            else WindowWalk(
+                map_columns=self.output_columns,
+                rows=window.rows,
+                columns=window.columns,
+                row=window.row,
+                column=window.column,
+                stride=window.stride,
+            ),
+        )
+
 
 def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     """The layer of a node. Raises Unsupported."""
@@ -150,7 +174,7 @@ def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
 
 
 def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | None:
-    """The layer of a convolution whose input the host sends with height and width exchanged, where that takes fewer steps.
+    """The layer of a convolution whose input the host sends with height and width exchanged, where that takes fewer cycles.
 
     A kernel that is longer than wide over few channels has longer runs that way: kws01's 10x4 over one channel takes four
     chunks instead of ten.
@@ -162,7 +186,7 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
     plain = _convolution(node, dense, graph, config)
     turned = _convolution(node, dense, graph, config, transposed=True)
     try:
-        return _checked(turned, graph, config) if turned.steps < plain.steps else None
+        return _checked(turned, graph, config) if turned.walk.alone(config) < plain.walk.alone(config) else None
     except Unsupported:
         return None
 
@@ -261,7 +285,6 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
         or stride[0] != stride[1]
         or stride[0] > _WINDOW_STRIDE_LIMIT
         or not KERNEL <= width <= config.line_depth
-        or height * width < max(DepthwiseUnit.FETCH_CYCLES, config.tile_cycles)
     ):
         return None
     # Where in the 3x3 window the kernel lies, and where the first centre is, by axis: every centre must be on the map.
@@ -275,15 +298,18 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
             return None
         places.append(place)
         centres.append(centre)
+    # Rows below the last window are not walked.
+    rows = min(height, centres[0] + (output_rows - 1) * stride[0] + 2)
+    if rows * width < max(DepthwiseUnit.FETCH_CYCLES, config.tile_cycles):
+        return None
 
     tiles = -(-channels // config.cols)
     taps = np.zeros((KERNEL, KERNEL, tiles * config.cols), np.int8)
     taps[places[0] : places[0] + kernel[0], places[1] : places[1] + kernel[1], :channels] = node.weights
-    layer = _window(node, graph, config, kernel=(1, 1), stride=(1, 1), dilation=(1, 1))
-    return replace(
-        layer,
+    layer = replace(
+        _window(node, graph, config, kernel=(1, 1), stride=(1, 1), dilation=(1, 1)),
         operation=Operation.DEPTHWISE,
-        output_rows=height,
+        output_rows=rows,
         output_columns=width,
         column_start=0,
         row_start=0,
@@ -292,6 +318,10 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
         ),
         **_requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols),
     )
+    # The unit pushes a row and a word behind the map. Where the last result comes before that, as without padding, the next
+    # descriptor must not begin meanwhile.
+    pushes = (width + 1) * config.beats
+    return layer if layer.walk.drain(config) >= max(pushes, latencies_of(config).walk) else None
 
 
 @_lower.register

@@ -5,18 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import FabricConfig, preset
-from ..sim.errors import ModelError
-from .device import Array, open_device
+from ..sim.errors import DeviceError, ModelError
+from .device import Array, Counters, open_device
 from .ir import Graph, Tensor
 from .passes import simplify
 from .report import Report, make_report
 from .samples import prepare
+
+if TYPE_CHECKING:
+    from .roofline import Roofline
+    from .timeline import Timeline
 
 Model = str | os.PathLike[str] | Graph
 
@@ -72,6 +76,7 @@ class Session:
         self._name = device
         self._device = open_device(device, self._graph, self._fabric, None if trace is None else Path(trace))
         self._report: Report | None = None
+        self._counted: Counters | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -128,16 +133,40 @@ class Session:
                 progress(first + len(part), total)
         seconds = perf_counter() - start
         after = self._device.counters()
+        self._counted = None if after is None or before is None else after - before
         self._report = make_report(
             graph=self._graph,
             fabric=self._fabric,
             device=self._name,
             placements=self._device.placements,
-            counters=None if after is None or before is None else after - before,
+            counters=self._counted,
             samples=total,
             seconds=seconds,
         )
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def timeline(self) -> "Timeline":
+        """Which unit was busy when, in the last run. DeviceError where the device tells no single descriptors."""
+        from .schedule import schedule
+        from .timeline import timeline
+
+        counted = self._last_counts()
+        plan = schedule(self._graph, self._fabric)
+        return timeline(plan, counted.descriptors, device=self._name, samples=counted.samples)
+
+    def roofline(self) -> "Roofline":
+        """What each layer of the last run reached of what its traffic allows. DeviceError where nothing was counted."""
+        from .roofline import roofline
+        from .schedule import schedule
+
+        return roofline(schedule(self._graph, self._fabric), self._last_counts(), device=self._name)
+
+    def _last_counts(self) -> Counters:
+        if self._report is None:
+            raise RuntimeError("nothing has run yet: call run(x) first")
+        if self._counted is None:
+            raise DeviceError(f"device {self._name} counts no cycles: take device sim")
+        return self._counted
 
     def _empty(self, name: str, samples: int) -> Array:
         tensor = self._graph.tensors[name]

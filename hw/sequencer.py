@@ -70,14 +70,15 @@ class Sequencer(wiring.Component):
         until_store = Signal(32, reset_less=True)
         finished = Signal()
         m.d.comb += finished.eq(self.done | self.store_done)
-        records, words = self._records(m, fetch, finished)
+        resting = Signal()  # then the counters of the first layer begin, and nothing changes
+        records, words = self._records(m, resting, finished)
         unsent, sending, last = Signal.like(words), Signal(), Signal()  # words of the records
         header = Signal(Header)
         m.d.comb += [header.count.eq(words), header.command.eq(Answer.DONE)]
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid)]
+                m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid), resting.eq(1)]
                 with m.If(self.starts.valid):
                     m.d.comb += fetch.eq(1)
                     m.d.sync += [total.eq(0), until_store.eq(0)]

@@ -5,83 +5,35 @@ somebody waits for an answer.
 """
 
 import ctypes
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable
-from importlib import metadata, resources
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from platformdirs import user_cache_path
 
 from ..hw.config import FabricConfig
-from . import toolchain
+from .design import Design, Notify, build_design, load
 from .errors import DeviceError, ToolError
-from .model import generate
+from .model import fabric_rtlil
 
 Words = npt.NDArray[np.uint32]
-Notify = Callable[[str], None]
 
 IDLE_LIMIT = 200_000_000
 """Cycles after which a fabric that neither takes nor gives a word counts as hung: beyond any one layer's work."""
 
 _SLICE = 100_000  # cycles between looks at the keyboard
-_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-march=native", "-w")
-_TRACE_FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-DNDEBUG", "-w", "-DCELOSIA_TRACE")
 
 
-def cache_directory() -> Path:
-    """Where compiled simulators are kept: the variable `CELOSIA_CACHE`, or the user's cache directory."""
-    chosen = os.environ.get("CELOSIA_CACHE")
-    return Path(chosen) if chosen else user_cache_path("celosia")
+def design_of(config: FabricConfig) -> Design:
+    """The fabric as a design to simulate."""
+    return Design(name=config.name.split(",")[0], key=config, make=partial(fabric_rtlil, config), harness="harness.cc")
 
 
 def build(config: FabricConfig, *, trace: bool = False, notify: Notify | None = None) -> Path:
-    """The compiled simulator of a fabric, from the cache or new; `notify` hears of a build that takes its time.
-
-    Raises ToolError.
-    """
-    compiler = toolchain.cxx()
-    flags = _TRACE_FLAGS if trace else _FLAGS
-    folder = cache_directory()
-    library = folder / f"{config.name.split(',')[0]}-{_key(config, compiler, flags)}.so"
-    if library.exists():
-        return library
-    if notify:
-        notify(f"building the simulator of {config.name}: once, then it is in {folder}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as work:
-            harness = resources.files(__package__).joinpath("harness.cc").read_text()
-            Path(work, "simulator.cc").write_text(generate(config, debug=trace) + harness)
-            headers = f"-I{toolchain.cxxrtl_headers()}"
-            command = [*compiler, *flags, headers, "simulator.cc", "-o", "simulator.so"]
-            toolchain.run(command, "the C++ compiler", Path(work))
-            os.replace(Path(work, "simulator.so"), library)
-    except OSError as error:
-        raise ToolError(
-            f"cannot keep the compiled simulator in {folder}: {error.strerror or error}; make room there or make it writable, "
-            "or name another folder in the variable CELOSIA_CACHE"
-        ) from error
-    return library
-
-
-def _key(config: FabricConfig, *parts: tuple[str, ...]) -> str:
-    """Names a build by all that goes into it: gateware, configuration, this room, tools, flags."""
-    digest = hashlib.sha256(repr((config, *parts, toolchain.yosys_version(), metadata.version("amaranth"))).encode())
-    room = resources.files(__package__)
-    hardware = Path(str(room)).parent / "hw"
-    if not hardware.is_dir():
-        from .. import hw
-
-        hardware = Path(hw.__path__[0])
-    for path in sorted(hardware.rglob("*.py")):
-        digest.update(path.read_bytes())
-    for name in ("model.py", "harness.cc"):
-        digest.update(room.joinpath(name).read_bytes())
-    return digest.hexdigest()[:24]
+    """The compiled simulator of a fabric, from the cache or new. Raises ToolError."""
+    return build_design(design_of(config), trace=trace, notify=notify)
 
 
 class Simulator:
@@ -92,13 +44,7 @@ class Simulator:
     """
 
     def __init__(self, config: FabricConfig, *, trace: Path | None = None, notify: Notify | None = None):
-        library = build(config, trace=trace is not None, notify=notify)
-        try:
-            self._library = ctypes.CDLL(str(library))
-        except OSError as error:
-            raise ToolError(
-                f"cannot load the compiled simulator {library}: {error}; delete it, and it is built anew"
-            ) from error
+        self._library = load(build(config, trace=trace is not None, notify=notify))
         self._library.celosia_create.restype = ctypes.c_void_p
         self._library.celosia_cycles.restype = ctypes.c_uint64
         self._trace = trace

@@ -1,4 +1,4 @@
-"""The fabric's C++ model: Amaranth -> RTLIL -> CXXRTL.
+"""A design's C++ model: Amaranth -> RTLIL -> CXXRTL.
 
 What makes it fast to compile and to run, and leaves every cycle as it is:
 
@@ -6,34 +6,40 @@ What makes it fast to compile and to run, and leaves every cycle as it is:
     hierarchy           those stay modules, so that their code is compiled once; everything else is flattened
     one pass            their outputs are all registers, so one evaluation settles the whole design (a test compares it with
                         the flat model); the only clock rises in every evaluation
-    split nets          CXXRTL handles words of up to 32 bits fastest: wide nets fall apart along their drivers
+    split nets          CXXRTL handles words of up to 32 bits fastest: wide nets fall apart along their drivers; narrow logic
+                        around a core is faster whole
+    sleep               a module called `core`, whose outputs are all registers, is left alone while nothing in it changes
     plain commit        a register's new value is copied, not compared with the old one; a memory without writes is left alone
 """
 
 import re
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Fragment
+from amaranth.hdl import ClockDomain, Fragment, Value
 
 from ..hw.config import FabricConfig
 from ..hw.fabric import Fabric
 from . import toolchain
 from .errors import ToolError
 
+_CELLS = "*cell_* *lane_*"
+_CORE = "*.core"
 _PASSES = (
     # Memories begin as zeros anyway; their written-out contents would only slow the compiler.
     "delete t:$meminit_v2",
-    "setattr -mod -set keep_hierarchy 1 *cell_* *lane_*",
+    f"setattr -mod -set keep_hierarchy 1 {_CELLS} {_CORE}",
     "hierarchy -top top",
     "proc",
     "flatten",
     "opt_expr",
     "opt_merge",
     "opt_clean",
-    "splitcells",
-    "splitnets -driver",
+    "splitcells {wide}",
+    "splitnets -driver {wide}",
     "opt_expr",
     "opt_clean",
 )
@@ -43,10 +49,16 @@ _NAMELESS = re.compile(r"\\port\$\d+\$\d+")
 _NAMELESS_PORT = re.compile(r"(?m)^  wire .*(?:input|output) \d+\s+(?:signed )?(\\port\$\d+\$\d+)$")
 
 _OVERRIDES = """
+struct watcher : observer {};  // a commit that is told by it says whether anything changed
+
 template<size_t Bits>
 struct wire : cxxrtl::wire<Bits> {
     using cxxrtl::wire<Bits>::wire;
-    template<class Observer> CXXRTL_ALWAYS_INLINE bool commit(Observer &) { this->curr = this->next; return false; }
+    template<class Observer> CXXRTL_ALWAYS_INLINE bool commit(Observer &) {
+        bool changed = std::is_same<Observer, watcher>::value && this->curr != this->next;
+        this->curr = this->next;
+        return changed;
+    }
 };
 
 template<size_t Width>
@@ -56,43 +68,107 @@ struct memory : cxxrtl::memory<Width> {
         if (!mask.is_zero()) cxxrtl::memory<Width>::update(index, data, mask, priority);
     }
     template<class Observer> CXXRTL_ALWAYS_INLINE bool commit(Observer &observer) {
-        if (!this->write_queue.empty()) cxxrtl::memory<Width>::commit(observer);
+        return !this->write_queue.empty() && cxxrtl::memory<Width>::commit(observer);
+    }
+};
+
+// A cell whose outputs are all registers. Once a cycle has changed nothing in it, no cycle will as long as its inputs are the
+// same: then it is left alone.
+template<class Cell, class Inputs>
+struct sleeper : Cell {
+    using Cell::Cell;
+
+    bool eval(performer *performer = nullptr) override {
+        if (asleep) {
+            if (Inputs(*this) == seen) return true;
+            asleep = false;
+        }
+        return Cell::eval(performer);
+    }
+
+    template<class Observer> bool commit(Observer &observer) {
+        if (asleep) return false;
+        if (++awake % 8) return Cell::commit(observer);
+        watcher watching;
+        asleep = !Cell::commit(watching);
+        if (asleep) seen = Inputs(*this);
         return false;
     }
+
+    bool asleep = false;
+    unsigned awake = 0;
+    Inputs seen{*this};
 };
 """
 
 
-def generate(config: FabricConfig, *, debug: bool = False) -> str:
-    """The C++ model of a fabric, class `cxxrtl_design::p_top`; with `debug` every signal has its name and hierarchy is flat.
+def generate(source: str, *, models: str = "", debug: bool = False) -> str:
+    """The C++ model of RTLIL, class `cxxrtl_design::p_top`; with `debug` every signal has its name and hierarchy is flat.
 
-    Raises ToolError.
+    `models` is Verilog of primitives that the design instances. Raises ToolError.
     """
-    source = fabric_rtlil(config)
     with tempfile.TemporaryDirectory(prefix="celosia-") as name:
         folder = Path(name)
         # The tools from PyPI see no folder but their own: relative names only.
-        (folder / "fabric.il").write_text(source if debug else merge_modules(source))
-        passes = _PASSES[:1] if debug else _PASSES
-        script = ["read_rtlil fabric.il", *passes, f"write_cxxrtl {'-g4' if debug else '-g0'} fabric.cc"]
+        (folder / "design.il").write_text(source if debug else merge_modules(source))
+        (folder / "models.v").write_text(models)
+        wide = f"{_CORE} {_CELLS}" if re.search(r"(?m)^module \S+\.core$", source) else "*"
+        passes = _PASSES[:1] if debug else [line.format(wide=wide) for line in _PASSES]
+        script = ["read_rtlil design.il", "read_verilog models.v", *passes]
+        script += [f"write_cxxrtl {'-g4' if debug else '-g0'} design.cc"]
         toolchain.run([*toolchain.yosys(), "-q", "-p", "; ".join(script)], "Yosys", folder)
-        output = folder / "fabric.cc"
+        output = folder / "design.cc"
         model = output.read_text() if output.exists() else ""
     if not re.search(r"\} // namespace cxxrtl_design\s", model):
         raise ToolError("Yosys ended without an error and without a whole model: run it again, or install a native yosys")
     model = re.sub(r"(bool posedge_p_\w*clk\(\) const \{\s*return )[^;]*;", r"\1true;", model)
-    return model if debug else model.replace("namespace cxxrtl_design {\n", "namespace cxxrtl_design {\n" + _OVERRIDES, 1)
+    if debug:
+        return model
+    model = model.replace("namespace cxxrtl_design {\n", "namespace cxxrtl_design {\n" + _OVERRIDES, 1)
+    return _let_sleep(model)
+
+
+def _let_sleep(model: str) -> str:
+    """Wraps the cells of modules called `core` into `sleeper`."""
+    cells = re.findall(r"(?m)^\tp_top\w*_2e_core (cell_\w+)", model)
+    for kind, body in re.findall(r"(?ms)^struct (p_top\w*_2e_core) : public module \{(.*?)^\}; // struct", model):
+        ports = [port for port in re.findall(r"(?m)^\t/\*input\*/ (value<\d+> \w+);", body) if not port.endswith(" p_clk")]
+        names = [port.split()[1] for port in ports]
+        inputs = f"inputs_of_{kind}"
+        wrapper = (
+            f"struct {inputs} {{\n"
+            + "".join(f"\t{port};\n" for port in ports)
+            + f"\texplicit {inputs}(const {kind} &cell) : "
+            + ", ".join(f"{name}(cell.{name})" for name in names)
+            + f" {{}}\n\tbool operator==(const {inputs} &other) const {{ return "
+            + " && ".join(f"{name} == other.{name}" for name in names)
+            + "; }\n};\n\n"
+        )
+        model = model.replace("struct p_top : public module {", wrapper + "struct p_top : public module {", 1)
+        model = re.sub(rf"(?m)^\t{kind} (cell_\w+)", rf"\tsleeper<{kind}, {inputs}> \1", model)
+    asleep = " && ".join(f"top.{cell}.asleep" for cell in cells) or "false"
+    return f"{model}\n#define CELOSIA_ASLEEP(top) ({asleep})\n"
 
 
 def fabric_rtlil(config: FabricConfig) -> str:
     """The fabric as RTLIL, module `top`, with a clock and without a reset: it begins as its registers say."""
-    fabric = Fabric(config)
+    return component_rtlil(Fabric(config))
+
+
+def component_rtlil(component: Any) -> str:
+    """A component of the domain `sync` as RTLIL, module `top`, without a reset; the clock and its members are the ports."""
     clock = ClockDomain("sync", reset_less=True)
-    fragment = Fragment.get(fabric, None)
-    fragment.add_domains(clock)
-    ports = [clock.clk]
-    ports += [getattr(side, name) for side in (fabric.i, fabric.o) for name in ("payload", "valid", "ready")]
-    return rtlil.convert(fragment, ports=ports, emit_src=False)
+    members = {"__".join(map(str, path)): Value.cast(value) for path, _, value in component.signature.flatten(component)}
+    return rtlil_of(component, lambda: {"clk": clock.clk, **members}, domains=[clock])
+
+
+def rtlil_of(
+    design: Any, ports: Callable[[], dict[str, Any]], platform: Any = None, domains: Iterable[ClockDomain] = ()
+) -> str:
+    """A design as RTLIL, module `top`; `ports` names its ports once it is elaborated, `clk` among them."""
+    fragment = Fragment.get(design, platform)
+    fragment.add_domains(*domains)
+    return rtlil.convert(fragment, ports={name: (value, None) for name, value in ports().items()}, emit_src=False)
 
 
 def merge_modules(source: str) -> str:

@@ -1,11 +1,12 @@
 """The fabric behind its link: what a board's top level joins to its pins."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import FabricConfig
 from ..fabric import Fabric
+from .endpoint import Endpoint
 from .uart import UartReceiver, UartTransmitter
 
 
@@ -43,7 +44,7 @@ class UartFabric(wiring.Component):
 
 
 class LinkedFabric(wiring.Component):
-    """A fabric behind two streams of bytes."""
+    """A fabric behind two streams of bytes: what `UartFabric` has between its receiver and its transmitter."""
 
     def __init__(self, config: FabricConfig):
         self.config = config
@@ -51,50 +52,39 @@ class LinkedFabric(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fabric = fabric = Fabric(self.config)
-        m.submodules.packer = packer = _Packer()
-        m.submodules.unpacker = unpacker = _Unpacker()
-        connect(m, flipped(self.i), packer.i)
-        connect(m, packer.o, fabric.i)
-        connect(m, fabric.o, unpacker.i)
-        connect(m, unpacker.o, flipped(self.o))
+        m.submodules.endpoint = endpoint = Endpoint(self.config)
+        m.submodules.core = core = FabricCore(self.config)
+        connect(m, flipped(self.i), endpoint.i)
+        connect(m, endpoint.o, flipped(self.o))
+        connect(m, endpoint.o_words, core.i)
+        connect(m, core.o, endpoint.i_words)
+        m.d.comb += core.reset.eq(endpoint.reset)
         return m
 
 
-class _Packer(wiring.Component):
-    """Four bytes, the least significant first, to a word."""
+class FabricCore(wiring.Component):
+    """A fabric with registers at its outputs, which may lie far from whoever feeds it: a word every other cycle.
 
-    i: In(stream.Signature(8))
-    o: Out(stream.Signature(32))
+    Members: `i` and `o` as the fabric's; `reset` puts it back to its beginning, memories aside, when it is high for as many
+    cycles as the longest pipeline has registers.
+    """
+
+    def __init__(self, config: FabricConfig):
+        self.config = config
+        super().__init__({"i": In(stream.Signature(32)), "o": Out(stream.Signature(32)), "reset": In(1)})
 
     def elaborate(self, platform):
         m = Module()
-        count = Signal(2)
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
-        with m.If(self.o.ready):
+        fabric = Fabric(self.config)
+        m.submodules.fabric = ResetInserter(self.reset)(fabric)
+        m.d.comb += [
+            fabric.i.valid.eq(self.i.valid & ~self.i.ready),  # `ready` tells of the word that was taken a cycle ago
+            fabric.i.payload.eq(self.i.payload),
+            fabric.o.ready.eq(~self.o.valid),
+        ]
+        m.d.sync += self.i.ready.eq(fabric.i.valid & fabric.i.ready & ~self.reset)
+        with m.If(~self.o.valid):
+            m.d.sync += [self.o.payload.eq(fabric.o.payload), self.o.valid.eq(fabric.o.valid & ~self.reset)]
+        with m.Elif(self.o.ready | self.reset):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                self.o.payload.eq(Cat(self.o.payload[8:], self.i.payload)),
-                count.eq(count + 1),
-                self.o.valid.eq(count == 3),
-            ]
-        return m
-
-
-class _Unpacker(wiring.Component):
-    """A word to four bytes, the least significant first."""
-
-    i: In(stream.Signature(32))
-    o: Out(stream.Signature(8))
-
-    def elaborate(self, platform):
-        m = Module()
-        word = Signal(32)
-        left = Signal(range(5))
-        m.d.comb += [self.i.ready.eq(left == 0), self.o.valid.eq(left != 0), self.o.payload.eq(word[:8])]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [word.eq(self.i.payload), left.eq(4)]
-        with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += [word.eq(word[8:]), left.eq(left - 1)]
         return m

@@ -1,8 +1,8 @@
 """UART: bytes over two wires, eight data bits, no parity, one stop bit.
 
 Any clock and any baud rate go together that leave `LEAST_CYCLES` cycles to a bit: a phase accumulator cuts time into bits and
-keeps the fraction, so no error adds up over a byte. The receiver begins each byte anew at the falling edge of its start bit, and
-samples in the middle of the bits.
+keeps the fraction, so no error adds up over a byte. The receiver begins each byte anew at the falling edge of its start bit,
+and samples in the middle of the bits.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -32,10 +32,6 @@ class _BitClock:
         self.bits = ceil_log2(round(clock_hz / baud)) + _EXTRA_BITS
         self.step = round((1 << self.bits) * baud / clock_hz)
 
-    def phase(self, name: str) -> Signal:
-        """The accumulator; it begins in the middle of a bit."""
-        return Signal(self.bits, init=1 << (self.bits - 1), name=name)
-
 
 class UartReceiver(wiring.Component):
     """Bytes from a wire.
@@ -64,13 +60,14 @@ class UartReceiver(wiring.Component):
             line.eq((seen[0] & seen[1]) | (seen[1] & seen[2]) | (seen[0] & seen[2])),
         ]
 
-        phase = clock.phase("phase")
+        phase = Signal(clock.bits)
+        middle = (1 << (clock.bits - 1)) + 3 * clock.step // 2  # what begins at once was seen a cycle and a half ago
         tick = Signal()
         busy = Signal()
         starting = Signal()
         broken = Signal()  # wait for the line to rise
         bits = Signal(9)  # a one that was put in at the top comes out when the stop bit is due
-        m.d.sync += Cat(phase, tick).eq(Mux(busy, phase + clock.step, phase.init))
+        m.d.sync += Cat(phase, tick).eq(Mux(busy, phase + clock.step, middle))
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(~busy):
@@ -100,12 +97,13 @@ class UartTransmitter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        phase = self._clock.phase("phase")
+        phase = Signal(self._clock.bits)
         tick = Signal()
         bits = Signal(BITS_PER_BYTE, init=1)  # what is still to be sent, the stop bit at the top; shifted in zeros
-        last = Signal()
+        last = Signal()  # the stop bit is on the wire: known a cycle late, long before its end
         busy = Signal()
-        m.d.comb += [self.tx.eq(bits[0]), last.eq(bits[1:] == 0), self.i.ready.eq(~busy | (tick & last))]
+        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(~busy | (tick & last))]
+        m.d.sync += last.eq(bits[1:] == 0)
         m.d.sync += Cat(phase, tick).eq(Mux(busy, phase + self._clock.step, 0))
         with m.If(self.i.ready):
             m.d.sync += busy.eq(self.i.valid)

@@ -11,7 +11,7 @@ import pytest
 from celosia.host.emit import activations_packet, descriptor_words, packet
 from celosia.hw.config import preset
 from celosia.hw.isa import RECORD_WORDS, Answer, Command, Operation
-from celosia.sim import engine, model, toolchain
+from celosia.sim import design, engine, model, toolchain
 from celosia.sim.engine import Simulator, build
 from celosia.sim.errors import DeviceError, ToolError
 
@@ -95,10 +95,10 @@ def test_second_build_comes_from_the_cache(monkeypatch):
 
 def test_key_depends_on_configuration_and_trace():
     keys = {
-        engine._key(MINI, ("g++",), ("-O2",)),
-        engine._key(preset("mini,weight_depth=8"), ("g++",), ("-O2",)),
-        engine._key(MINI, ("clang++",), ("-O2",)),
-        engine._key(MINI, ("g++",), ("-O1",)),
+        design.build_key(engine.design_of(MINI), ("g++",), ("-O2",)),
+        design.build_key(engine.design_of(preset("mini,weight_depth=8")), ("g++",), ("-O2",)),
+        design.build_key(engine.design_of(MINI), ("clang++",), ("-O2",)),
+        design.build_key(engine.design_of(MINI), ("g++",), ("-O1",)),
     }
     assert len(keys) == 4
 
@@ -146,7 +146,7 @@ def test_full_disk(monkeypatch, empty_cache):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(engine, "generate", lambda *_, **__: "")
+    monkeypatch.setattr(design, "generate", lambda *_, **__: "")
     monkeypatch.setattr(toolchain, "run", lambda *_: "")
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(ToolError, match="No space left on device; make room there"):
@@ -170,7 +170,7 @@ def test_yosys_that_stops_half_way(monkeypatch, empty_cache):
 
 
 def test_compiler_that_fails(monkeypatch, empty_cache):
-    monkeypatch.setattr(engine, "generate", lambda *_, **__: "#error this is no model\n")
+    monkeypatch.setattr(design, "generate", lambda *_, **__: "#error this is no model\n")
     with pytest.raises(ToolError, match=r"the C\+\+ compiler failed with exit code 1: .*this is no model"):
         build(MINI)
     assert leftovers(empty_cache) == []

@@ -1,0 +1,121 @@
+"""Finds frames in a stream of bytes."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .crc import Crc32
+from .framing import CRC_BYTES, HEADER_BYTES, MARKER, POSITION_BITS, Kind, field_bytes
+
+# Number of the byte with which a field of the header is complete.
+_KIND, _SESSION, _POSITION, _EXPECTED, _LENGTH = (
+    field_bytes(name)[-1] for name in ("kind", "session", "position", "expected", "length")
+)
+
+
+class FrameReceiver(wiring.Component):
+    """Takes frames apart, a byte in `CYCLES` cycles; whatever is no frame is skipped.
+
+    A false start swallows what follows it, up to the length that it claims: whoever has sent nonsense sends enough of other
+    bytes behind it.
+
+    Members: `half` with the strobes `session`, `position` and `expected` gives the header's fields, which nobody may believe
+    before `done`; `word` with the strobe `word_valid` the payload; `done` is high for one cycle at the end of a frame with a
+    sound header: `good` then says that its CRC is right, `kind` and `has_payload` what it was.
+    """
+
+    CYCLES = Crc32.CYCLES + 5
+
+    def __init__(self):
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "half": Out(POSITION_BITS),
+                "session": Out(1),
+                "position": Out(1),
+                "expected": Out(1),
+                "word": Out(32),
+                "word_valid": Out(1),
+                "done": Out(1),
+                "good": Out(1),
+                "kind": Out(Kind),
+                "has_payload": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.crc = crc = Crc32()
+        byte = Signal(8)
+        fresh, ripe = Signal(), Signal()  # it came, it was compared
+        is_marker, matches = Signal(), Signal()
+        fed = Signal()  # it counts for the CRC
+        held = Signal(32)  # the last four bytes
+        at = Signal(range(HEADER_BYTES))  # number of the byte in the header, in a word, in the CRC
+        left = Signal(8)  # words
+        m.d.comb += [
+            crc.byte.eq(byte),
+            crc.strobe.eq(ripe & fed),
+            self.half.eq(held[16:]),
+            self.word.eq(held),
+        ]
+        m.d.sync += [
+            self.i.ready.eq(crc.idle & ~fresh & ~ripe & ~(self.i.valid & self.i.ready)),
+            fresh.eq(self.i.valid & self.i.ready),
+            ripe.eq(fresh),
+            is_marker.eq(byte == MARKER),
+            matches.eq(byte == crc.crc.word_select(at[:2], 8)),
+            self.session.eq(0),
+            self.position.eq(0),
+            self.expected.eq(0),
+            self.word_valid.eq(0),
+            self.done.eq(0),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += byte.eq(self.i.payload)
+        with m.If(ripe):
+            m.d.sync += [held.eq(Cat(held[8:], byte)), at.eq(at + 1)]
+        with m.FSM():
+            with m.State("HUNT"):
+                m.d.comb += [crc.first.eq(1), fed.eq(1)]
+                with m.If(ripe):
+                    m.d.sync += at.eq(1)
+                    with m.If(is_marker):
+                        m.next = "HEADER"
+            with m.State("HEADER"):
+                m.d.comb += fed.eq(1)
+                with m.If(ripe):
+                    m.d.sync += [
+                        self.session.eq(at == _SESSION),
+                        self.position.eq(at == _POSITION),
+                        self.expected.eq(at == _EXPECTED),
+                    ]
+                    with m.If(at == _KIND):
+                        m.d.sync += self.kind.eq(byte)
+                    with m.If(at == _LENGTH):
+                        m.d.sync += left.eq(byte)
+                    with m.If(at == HEADER_BYTES - 1):
+                        m.d.sync += at.eq(0)
+                        m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.sync += [self.good.eq(1), self.has_payload.eq(left != 0)]
+                with m.If(ripe):
+                    with m.If(~matches):
+                        m.next = "HUNT"
+                    with m.Elif(at[0]):
+                        m.d.sync += at.eq(0)
+                        m.next = "TRAIL"
+                        with m.If(self.has_payload):
+                            m.next = "PAYLOAD"
+            with m.State("PAYLOAD"):
+                m.d.comb += fed.eq(1)
+                with m.If(ripe & (at[:2] == 3)):
+                    m.d.sync += [left.eq(left - 1), self.word_valid.eq(1), at.eq(0)]
+                    with m.If(left == 1):
+                        m.next = "TRAIL"
+            with m.State("TRAIL"), m.If(ripe):
+                m.d.sync += self.good.eq(self.good & matches)
+                with m.If(at[:2] == CRC_BYTES - 1):
+                    m.d.sync += self.done.eq(1)
+                    m.next = "HUNT"
+        return m
