@@ -1,11 +1,12 @@
 """What a fabric takes of a chip: LUT4, flip-flops, multipliers, block RAMs, before any tool runs.
 
-Multipliers and block RAMs follow from the elaborated gateware by the rules with which yosys maps products and memories;
-flip-flops are its registers. LUT4 are fitted to real syntheses:
+Multipliers and block RAMs follow from the elaborated gateware by the rules with which yosys maps products and memories. LUT4
+and flip-flops are fitted to what the placer counts of real syntheses:
 
-    LUT4 = carry weight * carry bits + logic weight * (choices, shifts, bitwise logic, comparisons)
+    LUT4 = carry weight * carry bits + logic weight * (choices, shifts, bitwise logic, comparisons) + distributed memory
+    FF   = register weight * registers
 
-with weights a family in `luts.json`, which `python tests/calibrate.py` makes.
+with weights a family in `weights.json`, which `python tests/calibrate.py` makes.
 """
 
 import json
@@ -39,6 +40,7 @@ class _Family:
     multipliers     their primitives, where the gateware instances them
     memories        primitives of block RAM, where the gateware instances them
     shapes          depth and width of one block RAM
+    has_distributed whether a LUT4 can be a memory
     small           bits up to which a memory becomes logic, for each block RAM that it would take
     """
 
@@ -48,7 +50,10 @@ class _Family:
     memories: tuple[str, ...]
     shapes: tuple[tuple[int, int], ...]
     small: int
+    has_distributed: bool
 
+
+_CLOCK, _BAUD = 100e6, 3e6  # of a serial port; others change a few bits of a counter
 
 _FAMILIES = {
     "ecp5": _Family(
@@ -58,6 +63,7 @@ _FAMILIES = {
         memories=("DP16KD",),
         shapes=((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
         small=1024,
+        has_distributed=True,
     ),
     "ice40": _Family(
         multiplier=(16, 15),
@@ -66,6 +72,7 @@ _FAMILIES = {
         memories=("SB_RAM40_4K", "SB_RAM40_4KNR"),
         shapes=((256, 16), (512, 8), (1024, 4), (2048, 2)),
         small=128,
+        has_distributed=False,
     ),
     "gowin": _Family(
         multiplier=(18, 17),
@@ -74,6 +81,7 @@ _FAMILIES = {
         memories=("SDPB", "DPB", "SDPX9B", "DPX9B"),
         shapes=((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
         small=1024,
+        has_distributed=True,
     ),
 }
 
@@ -86,20 +94,22 @@ def families() -> tuple[str, ...]:
 @lru_cache(maxsize=128)
 def estimate_resources(config: FabricConfig, family: str) -> Resources:
     """What a fabric takes of a chip of `family`, its serial port included. Takes up to two seconds, the second time none."""
-    from ...hw.fabric import Fabric  # loads Amaranth
+    from ...hw.link.device import UartFabric  # loads Amaranth
     from .netlist import Target, count
 
-    return resources_of(count(Fabric(config), Target(family)), family)
+    return resources_of(count(UartFabric(config, clock_hz=_CLOCK, baud=_BAUD), Target(family)), family)
 
 
 def resources_of(netlist: "Netlist", family: str) -> Resources:
     """What a counted design takes."""
     rules = _FAMILIES[family]
-    weights = json.loads(resources.files(__package__).joinpath("luts.json").read_text())[family]
+    weights = json.loads(resources.files(__package__).joinpath("weights.json").read_text())[family]
     blocks = sum(_blocks(memory, rules) for memory in netlist.memories)
     return Resources(
-        lut4=round(weights["carry"] * carry_bits(netlist) + weights["logic"] * logic_bits(netlist)),
-        ff=netlist.registers,
+        lut4=round(
+            weights["carry"] * carry_bits(netlist) + weights["logic"] * logic_bits(netlist) + distributed_luts(netlist, family)
+        ),
+        ff=round(weights["register"] * netlist.registers),
         dsp=sum(_multipliers(product, rules) for product in netlist.products) + _counted(netlist, rules.multipliers),
         bram=blocks + _counted(netlist, rules.memories),
     )
@@ -113,6 +123,13 @@ def carry_bits(netlist: "Netlist") -> int:
 def logic_bits(netlist: "Netlist") -> float:
     """Bits of a design that become LUTs without a carry; two bits compared share one."""
     return netlist.select + netlist.shift + netlist.choose + netlist.logic + netlist.equal / 2
+
+
+def distributed_luts(netlist: "Netlist", family: str) -> int:
+    """LUT4 of the memories that are too small for a block RAM: each gives 16 bits, where the family has such LUTs."""
+    rules = _FAMILIES[family]
+    small = (memory for memory in netlist.memories if not _blocks(memory, rules))
+    return sum(-(-depth // 16) * width for width, depth, _ in small) if rules.has_distributed else 0
 
 
 def _counted(netlist: "Netlist", names: tuple[str, ...]) -> int:
