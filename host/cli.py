@@ -18,11 +18,11 @@ from typing import NoReturn
 
 from .. import __version__
 from ..sim.errors import CelosiaError
-from .commands import check, run
+from .commands import check, devices, run
 from .commands.arguments import UsageError
 from .commands.run import Interrupted
 
-COMMANDS: Mapping[str, ModuleType] = {"run": run, "check": check}
+COMMANDS: Mapping[str, ModuleType] = {"run": run, "check": check, "devices": devices}
 """The commands of this room. Each has SUMMARY, `configure` (adds arguments) and `execute` (runs, gives the exit code)."""
 
 
