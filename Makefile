@@ -22,8 +22,8 @@ test: lint  ## lint, types, fast tests
 test-slow: lint  ## lint, types, every test
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-bench: $(VENV)/.dev  ## cycles and speed of the four MLPerf Tiny models; writes bench.json
-	$(BIN)/python tests/bench.py
+bench: $(VENV)/.dev  ## cycles, time and speed of the four MLPerf Tiny models; writes bench.json
+	$(BIN)/python -m tests.bench
 
 boards: $(VENV)/.dev  ## a bitstream for every board, an hour or two; writes boards/measured.json and the README's table
 	$(BIN)/celosia boards --measure

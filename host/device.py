@@ -7,6 +7,7 @@ the CPU, and says in `placements` which.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +67,7 @@ class Counters:
     bytes_in        to the device, weights streamed during the inferences included
     bytes_out       from the device
     layers          by node name; a node that does not run on the fabric has no entry
+    descriptors     in the order in which an inference runs them, one by one; empty of a device that does not tell
     """
 
     samples: int = 0
@@ -74,6 +76,7 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     layers: Mapping[str, LayerCounters] = field(default_factory=dict)
+    descriptors: tuple[LayerCounters, ...] = ()
 
     def __add__(self, other: "Counters") -> "Counters":
         names = dict.fromkeys((*self.layers, *other.layers))
@@ -85,6 +88,7 @@ class Counters:
             bytes_in=self.bytes_in + other.bytes_in,
             bytes_out=self.bytes_out + other.bytes_out,
             layers={name: self.layers.get(name, none) + other.layers.get(name, none) for name in names},
+            descriptors=tuple(one + two for one, two in zip_longest(self.descriptors, other.descriptors, fillvalue=none)),
         )
 
     def __sub__(self, earlier: "Counters") -> "Counters":
@@ -95,6 +99,9 @@ class Counters:
             bytes_in=self.bytes_in - earlier.bytes_in,
             bytes_out=self.bytes_out - earlier.bytes_out,
             layers={name: layer - earlier.layers.get(name, LayerCounters()) for name, layer in self.layers.items()},
+            descriptors=tuple(
+                late - early for late, early in zip_longest(self.descriptors, earlier.descriptors, fillvalue=LayerCounters())
+            ),
         )
 
 

@@ -13,9 +13,10 @@ from ..hw.isa import RECORD_WORDS, Answer, Record
 from ..sim.errors import DeviceError
 from . import reference
 from .device import Counters, LayerCounters
-from .emit import PACKET_WORDS, Program, activations_packet, emit
+from .emit import Program, activations_packet, emit
 from .ir import Graph
 from .placement import Placement
+from .programs import PACKET_WORDS
 from .schedule import Segment, schedule
 from .transport import Transport, Words
 
@@ -68,18 +69,18 @@ class FabricDevice:
         """Counts anew."""
         self._cycles = self._cycles_io = self._words_in = self._words_out = 0
         self._layers: dict[str, npt.NDArray[np.int64]] = defaultdict(lambda: np.zeros(RECORD_WORDS, np.int64))
+        self._records: list[npt.NDArray[np.int64]] = []
 
     def _counted(self) -> Counters:
+        """What this inference has cost."""
         return Counters(
             samples=1,
             cycles=self._cycles,
             cycles_io=self._cycles_io,
             bytes_in=4 * self._words_in,
             bytes_out=4 * self._words_out,
-            layers={
-                name: LayerCounters(**dict(zip(_COUNTERS, (int(value) for value in counts), strict=True)))
-                for name, counts in self._layers.items()
-            },
+            layers={name: _counters(counts) for name, counts in self._layers.items()},
+            descriptors=tuple(_counters(counts) for records in self._records for counts in records),
         )
 
     def _run_segment(self, index: int, segment: Segment, values: dict[str, Array]) -> None:
@@ -128,3 +129,8 @@ class FabricDevice:
         for name, record in zip(program.records, records, strict=True):
             if name:
                 self._layers[name] += record
+        self._records.append(records)
+
+
+def _counters(counts: npt.NDArray[np.int64]) -> LayerCounters:
+    return LayerCounters(**dict(zip(_COUNTERS, (int(value) for value in counts), strict=True)))

@@ -1,30 +1,18 @@
 """From a schedule to the words on the transport: packed weights, channel parameters, descriptors, packets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..hw.config import FabricConfig
 from ..hw.isa import CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Descriptor, Operation
-from ..sim.errors import CapacityError
 from .ir import Graph, Int8Array
+from .jobs import Job
 from .lower import Channels
-from .schedule import Job, Schedule, Segment
+from .programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, Result, all_stay, cut
+from .schedule import Schedule, Segment
 from .transport import Words
-
-PACKET_WORDS = 2
-"""Words of a packet before its payload: header and address."""
-
-_PAYLOAD_LIMIT = (1 << 24) - 1
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Result:
-    """A tensor that a program sends back."""
-
-    tensor: str
-    words: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,8 +55,8 @@ def emit(plan: Schedule) -> Commands:
 def packet(command: Command, address: int, payload: Sequence[int] | Words = ()) -> Words:
     """One packet. Raises ValueError where the payload is longer than a header can count."""
     words = np.asarray(payload, dtype=np.uint32)
-    if len(words) > _PAYLOAD_LIMIT:
-        raise ValueError(f"a packet carries at most {_PAYLOAD_LIMIT} words, not {len(words)}")
+    if len(words) > PAYLOAD_LIMIT:
+        raise ValueError(f"a packet carries at most {PAYLOAD_LIMIT} words, not {len(words)}")
     return np.concatenate([np.array([len(words) | command.value << 24, address], np.uint32), words])
 
 
@@ -102,19 +90,14 @@ class _Emitter:
     def run(self) -> Commands:
         config = self._config
         segments = {index: step for index, step in enumerate(self._plan.steps) if isinstance(step, Segment)}
-        programs = {index: list(self._cut(segment)) for index, segment in segments.items()}
-        drafts = [draft for cut in programs.values() for draft in cut]
-        resident = (
-            sum(draft.words for draft in drafts) <= config.program_words
-            and sum(draft.entries for draft in drafts) <= config.tile_depth
-            and sum(draft.depthwise_entries for draft in drafts) <= config.depthwise_tiles
-        )
+        programs = {index: cut(segment.jobs, segment.outputs, self._plan.graph, config) for index, segment in segments.items()}
+        resident = all_stay([draft for drafts in programs.values() for draft in drafts], config)
         setup = [packet(Command.SET_RING, self._plan.ring_base)]
         finished: dict[int, tuple[Program, ...]] = {}
         word = entry = depthwise = 0
-        for index, cut in programs.items():
+        for index, drafts in programs.items():
             ready = []
-            for draft in cut:
+            for draft in drafts:
                 loads, start, stream = self._program(draft, segments[index], word, entry, depthwise)
                 if resident:
                     setup.extend(loads)
@@ -138,35 +121,8 @@ class _Emitter:
             finished[index] = tuple(ready)
         return Commands(setup=_join([*self._weights, *setup]), programs=finished)
 
-    def _cut(self, segment: Segment) -> Iterator["_Draft"]:
-        """Cuts a segment's jobs into programs that the fabric's memories hold. The last one sends the results."""
-        config = self._config
-        graph = self._plan.graph
-        limit = min(config.program_words // DESCRIPTOR_WORDS - 1, config.record_depth)
-        stores = tuple(Result(tensor=name, words=-(-graph.tensors[name].size // 4)) for name in segment.outputs)
-        if len(stores) > limit:
-            raise CapacityError(
-                f"a run of nodes has {len(stores)} results, and the program memory of {config.name} holds {limit} descriptors; "
-                "take a fabric with more program_words and record_depth"
-            )
-        jobs: list[Job] = []
-        for job in segment.jobs:
-            longer = _Draft(jobs=(*jobs, job), results=())
-            if jobs and (
-                len(longer.jobs) > limit
-                or longer.entries > config.tile_depth
-                or longer.depthwise_entries > config.depthwise_tiles
-            ):
-                yield _Draft(jobs=tuple(jobs), results=())
-                jobs = []
-            jobs.append(job)
-        if len(jobs) + len(stores) > limit:
-            yield _Draft(jobs=tuple(jobs), results=())
-            jobs = []
-        yield _Draft(jobs=tuple(jobs), results=stores)
-
     def _program(
-        self, draft: "_Draft", segment: Segment, word: int, entry: int, depthwise: int
+        self, draft: Draft, segment: Segment, word: int, entry: int, depthwise: int
     ) -> tuple[list[Words], Words, Words]:
         """Load packets, START packet, and streamed weight words of one program.
 
@@ -217,34 +173,6 @@ class _Emitter:
         if job.layer.repeat:
             self._identity = base
         return base
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Draft:
-    """A program before it has addresses."""
-
-    jobs: tuple[Job, ...]
-    results: tuple[Result, ...]
-
-    @property
-    def entries(self) -> int:
-        """Entries of the channel-parameter memory."""
-        return sum(job.entries for job in self.jobs)
-
-    @property
-    def depthwise_entries(self) -> int:
-        """Entries of the depthwise unit's weight memory."""
-        return sum(job.depthwise_entries for job in self.jobs)
-
-    @property
-    def words(self) -> int:
-        """Words of program memory."""
-        return DESCRIPTOR_WORDS * (len(self.jobs) + len(self.results) + 1)
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        """The node of each descriptor."""
-        return tuple(job.layer.node.name for job in self.jobs) + ("",) * len(self.results)
 
 
 def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, tile_base: int) -> Words:
@@ -335,8 +263,7 @@ def _channel_words(channels: Channels) -> Words:
 
 def _stream_packets(words: Words) -> list[Words]:
     return [
-        packet(Command.STREAM_WEIGHTS, 0, words[begin : begin + _PAYLOAD_LIMIT])
-        for begin in range(0, len(words), _PAYLOAD_LIMIT)
+        packet(Command.STREAM_WEIGHTS, 0, words[begin : begin + PAYLOAD_LIMIT]) for begin in range(0, len(words), PAYLOAD_LIMIT)
     ]
 
 

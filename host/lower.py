@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hw.config import FabricConfig
+from ..hw.config import LARGEST_SUM, FabricConfig
 from ..hw.isa import MAX_LEFT_SHIFT, Operation
 from ..hw.mac.depthwise import KERNEL, TAPS, DepthwiseUnit
+from .cost.latencies import latencies_of
+from .cost.walk import Walk, WindowWalk
 from .ir import (
     Add,
     AveragePool2D,
@@ -143,6 +145,28 @@ class Layer:
         """Words of the weight buffer."""
         return 0 if self.weights is None else self.weights.shape[0] * self.weights.shape[1]
 
+    @property
+    def walk(self) -> Walk:
+        """What the walker does for it in one piece, weights resident."""
+        window = self.window
+        return Walk(
+            operation=self.operation,
+            steps=self.steps,
+            results=self.results,
+            tiles=self.tiles,
+            repeat=self.repeat,
+            window=None
+            if window is None
+            else WindowWalk(
+                map_columns=self.output_columns,
+                rows=window.rows,
+                columns=window.columns,
+                row=window.row,
+                column=window.column,
+                stride=window.stride,
+            ),
+        )
+
 
 def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     """The layer of a node. Raises Unsupported."""
@@ -150,7 +174,7 @@ def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
 
 
 def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | None:
-    """The layer of a convolution whose input the host sends with height and width exchanged, where that takes fewer steps.
+    """The layer of a convolution whose input the host sends with height and width exchanged, where that takes fewer cycles.
 
     A kernel that is longer than wide over few channels has longer runs that way: kws01's 10x4 over one channel takes four
     chunks instead of ten.
@@ -162,7 +186,7 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
     plain = _convolution(node, dense, graph, config)
     turned = _convolution(node, dense, graph, config, transposed=True)
     try:
-        return _checked(turned, graph, config) if turned.steps < plain.steps else None
+        return _checked(turned, graph, config) if turned.walk.alone(config) < plain.walk.alone(config) else None
     except Unsupported:
         return None
 
@@ -242,9 +266,10 @@ def _(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer:
     lanes = np.arange(config.cols)
     diagonal[:, :, lanes, lanes] = padded.reshape(-1, tiles, config.cols).transpose(1, 0, 2)
     _check_weights(node.weights)
-    sums = node.weights.astype(np.int64).sum(axis=(0, 1))
     layer = _window(node, graph, config, kernel=(kernel_h, kernel_w), stride=node.stride, dilation=node.dilation)
-    return replace(layer, weights=diagonal, **_requantized(node, sums, tiles * config.cols))
+    return replace(
+        layer, weights=diagonal, **_requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols)
+    )
 
 
 def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer | None:
@@ -260,7 +285,6 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
         or stride[0] != stride[1]
         or stride[0] > _WINDOW_STRIDE_LIMIT
         or not KERNEL <= width <= config.line_depth
-        or height * width < max(DepthwiseUnit.FETCH_CYCLES, config.tile_cycles)
     ):
         return None
     # Where in the 3x3 window the kernel lies, and where the first centre is, by axis: every centre must be on the map.
@@ -274,23 +298,30 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
             return None
         places.append(place)
         centres.append(centre)
+    # Rows below the last window are not walked.
+    rows = min(height, centres[0] + (output_rows - 1) * stride[0] + 2)
+    if rows * width < max(DepthwiseUnit.FETCH_CYCLES, config.tile_cycles):
+        return None
 
     tiles = -(-channels // config.cols)
     taps = np.zeros((KERNEL, KERNEL, tiles * config.cols), np.int8)
     taps[places[0] : places[0] + kernel[0], places[1] : places[1] + kernel[1], :channels] = node.weights
-    layer = _window(node, graph, config, kernel=(1, 1), stride=(1, 1), dilation=(1, 1))
-    return replace(
-        layer,
+    layer = replace(
+        _window(node, graph, config, kernel=(1, 1), stride=(1, 1), dilation=(1, 1)),
         operation=Operation.DEPTHWISE,
-        output_rows=height,
+        output_rows=rows,
         output_columns=width,
         column_start=0,
         row_start=0,
         window=Window(
             rows=output_rows, columns=output_columns, row=centres[0], column=centres[1], stride=stride[0], weights=taps
         ),
-        **_requantized(node, node.weights.astype(np.int64).sum(axis=(0, 1)), tiles * config.cols),
+        **_requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols),
     )
+    # The unit pushes a row and a word behind the map. Where the last result comes before that, as without padding, the next
+    # descriptor must not begin meanwhile.
+    pushes = (width + 1) * config.beats
+    return layer if layer.walk.drain(config) >= max(pushes, latencies_of(config).walk) else None
 
 
 @_lower.register
@@ -317,7 +348,7 @@ def _(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
         write_column_stride=outputs,
         round_once=True,
         weights=packed,
-        **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
+        **_requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols),
     )
 
 
@@ -335,6 +366,7 @@ def _(node: AveragePool2D, graph: Graph, config: FabricConfig) -> Layer:
         )
     count = node.kernel[0] * node.kernel[1]
     multiplier, shift = reciprocal(count)
+    _check_sums(np.array([129 * count]), np.array([shift]))
     return replace(
         layer,
         operation=Operation.MAC,
@@ -352,6 +384,7 @@ def _(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
     _, height, width, channels = shape
     _check_shifts(np.array([node.shift]), np.array([node.multiplier]))
     bias = -node.input_zero_point * height * width
+    _check_sums(np.array([128 * height * width + abs(bias)]), np.array([node.shift]))
     return Layer(
         node=node,
         operation=Operation.MAC,
@@ -525,7 +558,7 @@ def _convolution(
         write_column_stride=write_strides[1],
         transposed=transposed,
         weights=packed,
-        **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
+        **_requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols),
     )
 
 
@@ -558,19 +591,19 @@ def _identity(config: FabricConfig) -> Int8Array:
     return np.eye(config.rows, config.cols, dtype=np.int8)[np.newaxis, np.newaxis]
 
 
-def _requantized(
-    node: Conv2D | DepthwiseConv2D | FullyConnected, weight_sums: npt.NDArray[np.int64], count: int
-) -> dict[str, Any]:
+def _requantized(node: Conv2D | DepthwiseConv2D | FullyConnected, weights: Int8Array, count: int) -> dict[str, Any]:
     """The fields of a layer that say how its sums become int8, channel parameters filled up to `count`.
 
-    The input's zero point goes into the bias; padding feeds it to the array.
+    `weights` are (outputs, K). The input's zero point goes into the bias; padding feeds it to the array.
     """
     _check_shifts(node.requant.shift, node.requant.multiplier)
-    bias = node.bias.astype(np.int64) - node.input_zero_point * weight_sums
+    wide = weights.astype(np.int64)
+    bias = node.bias.astype(np.int64) - node.input_zero_point * wide.sum(axis=1)
+    _check_sums(128 * np.abs(wide).sum(axis=1) + np.abs(bias), node.requant.shift)
     zero = node.requant.multiplier == 0
     values = {
         "shift": np.where(zero, -_MAX_RIGHT_SHIFT, node.requant.shift),
-        "bias": bias.astype(np.int32),  # modulo 2**32, as the reference's accumulator
+        "bias": bias.astype(np.int32),
         "multiplier": node.requant.multiplier,
     }
     return {
@@ -598,6 +631,17 @@ def _check_weights(weights: Int8Array) -> None:
             "it has weights of -128, and two products a multiplier need -127 to 127",
             "quantize its weights symmetrically, as TensorFlow Lite's converter does",
         )
+
+
+def _check_sums(largest: npt.NDArray[np.int64], shifts: npt.NDArray[np.int32]) -> None:
+    """Refuses what could leave the fabric's accumulator, or the reference's 32 bits when it is shifted to the left."""
+    if (largest > LARGEST_SUM).any():
+        raise Unsupported(
+            f"its sums may reach {int(largest.max()):,}, the fabric's accumulators hold {LARGEST_SUM:,}",
+            "split its reduction, or give it smaller weights",
+        )
+    if (largest << np.maximum(shifts, 0) >= 1 << 31).any():
+        raise Unsupported("its sums may leave 32 bits where they are shifted to the left", "requantize its output's scale")
 
 
 def _check_shifts(shifts: npt.NDArray[np.int32], multipliers: npt.NDArray[np.int32]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..hw.isa import RECORD_WORDS, Answer, Command, Operation
 from ..sim.errors import DeviceError
-from .emit import PACKET_WORDS, descriptor_words, packet
+from .emit import descriptor_words, packet
+from .programs import PACKET_WORDS
 from .transport.link import Link
 
 _WORDS = 1024  # of a packet; every fabric's activation memory holds them

@@ -5,6 +5,7 @@ import os
 import warnings
 from pathlib import Path
 
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
@@ -42,19 +43,29 @@ def draw(report: Report, file_format: str) -> bytes:
         if layer.macs:
             axes.text(end, row, f" {percent(layer.utilization)}", va="center", fontsize=8)
     axes.set_yticks(range(len(layers)), [short(layer.name) for layer in layers], fontsize=8)
-    for tick in axes.get_yticklabels():
-        tick.set_parse_math(False)
+    plain(axes.yaxis)
     axes.invert_yaxis()
     axes.margins(x=0.1, y=0.01)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel(f"cycles per inference, {report.cycles:,.0f} in all; beside the bars: utilisation of the array")
     axes.set_title(f"{report.model} on {report.fabric.name}, device {report.device}", parse_math=False)
     axes.legend(loc="best", fontsize=8)
+    return saved(figure, file_format)
+
+
+def saved(figure: Figure, file_format: str) -> bytes:
+    """A figure as the content of a file."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # names in a script that the font lacks are drawn as boxes
         figure.savefig(buffer, format=file_format, dpi=120)
     return buffer.getvalue()
+
+
+def plain(axis: Axis) -> None:
+    """Prints an axis' labels as they are: `$` and `_` of a layer's name are no mathematics."""
+    for tick in axis.get_ticklabels():
+        tick.set_parse_math(False)
 
 
 def _busy(layer: LayerReport) -> float:

@@ -3,111 +3,21 @@
     graph --> segments (runs of fabric nodes whose tensors fit) --> memory plan
                                                                 --> residency of weights --> jobs (one descriptor each)
 
-A job is one descriptor: a whole layer, or a part of one where its weights come through the ring: some tiles, or, where not
-even one tile's weights fit, a block of its results over a piece of its reduction with partial sums kept in between.
+A job is one descriptor: a whole layer, or a part of one where its weights come through the ring. Where there are several ways
+to divide the weights between those that stay and those that stream, the cost model picks the one of fewest cycles.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..hw.config import FabricConfig
-from .ir import Graph, Int8Array, Node, Reshape
-from .lower import Channels, Layer, lower_transposed
+from .cost.model import estimate
+from .ir import Graph, Node, Reshape
+from .jobs import Job, jobs_of
+from .lower import Layer, lower_transposed
 from .memory import MemoryPlan, plan_memory
 from .placement import Placement, place
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """One descriptor's work: `layer` narrowed to some tiles, results and steps.
-
-    first_tile, tiles       output channels
-    block                   results of a tile
-    piece                   part of the reduction
-    streamed                the weights come through the ring
-    partial_in, partial_out partial sums wait before, or after it
-    """
-
-    layer: Layer
-    first_tile: int
-    tiles: int
-    block: "Block"
-    piece: "Piece"
-    streamed: bool
-    partial_in: bool = False
-    partial_out: bool = False
-
-    @property
-    def weights(self) -> Int8Array:
-        """The weight words of this job, int8 (n, rows, cols), in the order in which the walker needs them."""
-        packed = self.layer.weights
-        assert packed is not None
-        if self.layer.repeat:
-            return packed[0]
-        tiles = packed[self.first_tile : self.first_tile + self.tiles]
-        shaped = tiles.reshape(
-            len(tiles), self.layer.kernel_rows, self.layer.kernel_columns, self.layer.chunks, *tiles.shape[2:]
-        )
-        piece = self.piece
-        part = shaped[
-            :,
-            piece.kernel_row : piece.kernel_row + piece.kernel_rows,
-            piece.kernel_column : piece.kernel_column + piece.kernel_columns,
-            piece.chunk : piece.chunk + piece.chunks,
-        ]
-        return part.reshape(-1, *tiles.shape[2:])
-
-    @property
-    def channels(self) -> Channels:
-        """The channel parameters of this job's tiles."""
-        cols = len(self.layer.channels.bias) // (1 if self.layer.repeat else self.layer.tiles)
-        if self.layer.repeat:
-            return self.layer.channels
-        return self.layer.channels.tiles(self.first_tile, self.first_tile + self.tiles, cols)
-
-    @property
-    def taps(self) -> Int8Array:
-        """The weights of the depthwise unit for this job's tiles, int8 (tiles, 9, cols)."""
-        assert self.layer.window is not None
-        cols = len(self.layer.channels.bias) // self.layer.tiles
-        return self.layer.window.entries(self.first_tile, self.first_tile + self.tiles, cols)
-
-    @property
-    def entries(self) -> int:
-        """Entries of the channel-parameter memory."""
-        return 1 if self.layer.repeat else self.tiles
-
-    @property
-    def depthwise_entries(self) -> int:
-        """Entries of the depthwise unit's weight memory."""
-        return 0 if self.layer.window is None else self.tiles
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """A box of a tile's results."""
-
-    row: int = 0
-    rows: int
-    column: int = 0
-    columns: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """A box of the reduction's loops."""
-
-    kernel_row: int = 0
-    kernel_rows: int
-    kernel_column: int = 0
-    kernel_columns: int
-    chunk: int = 0
-    chunks: int
-
-    @property
-    def steps(self) -> int:
-        """Weight words a tile."""
-        return self.kernel_rows * self.kernel_columns * self.chunks
+from .residency import Residency, residencies
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,27 +62,32 @@ def schedule(graph: Graph, config: FabricConfig) -> Schedule:
         if isinstance(step, Segment):
             layers.update(_transposed(step, graph, config))
     order = [layers[node.name] for step in steps if isinstance(step, Segment) for node in step.nodes if node.name in layers]
-    resident_tiles, ring_base = _residency(order, config)
-    ring_size = config.weight_depth - ring_base
+    bare = Schedule(graph=graph, config=config, placements=placements, steps=tuple(steps), ring_base=0, ring_size=0)
+    plans = [_with_jobs(bare, layers, choice) for choice in residencies(order, config)]
+    return plans[0] if len(plans) == 1 else min(plans, key=_cost)
+
+
+def _with_jobs(plan: Schedule, layers: Mapping[str, Layer], residency: Residency) -> Schedule:
+    """The plan whose weights stay and stream as `residency` says."""
+    ring_size = plan.config.weight_depth - residency.ring_base
     planned: list[Segment | Node] = []
-    for step in steps:
+    for step in plan.steps:
         if isinstance(step, Segment):
             jobs = [
                 job
                 for node in step.nodes
                 if node.name in layers
-                for job in _jobs(layers[node.name], resident_tiles[node.name], ring_size, config)
+                for job in jobs_of(layers[node.name], residency.tiles[node.name], ring_size, plan.config)
             ]
             step = replace(step, jobs=tuple(jobs))
         planned.append(step)
-    return Schedule(
-        graph=graph,
-        config=config,
-        placements=placements,
-        steps=tuple(planned),
-        ring_base=ring_base,
-        ring_size=ring_size,
-    )
+    return replace(plan, steps=tuple(planned), ring_base=residency.ring_base, ring_size=ring_size)
+
+
+def _cost(plan: Schedule) -> tuple[int, int]:
+    """Cycles of an inference with all that is sent ahead of it, the ring's first words too; then what streams in all."""
+    cost = estimate(plan)
+    return cost.cycles + sum(run.words_before for run in cost.runs), cost.words_in
 
 
 def _cut(graph: Graph, config: FabricConfig, placements: Sequence[Placement]) -> list[Segment | Node]:
@@ -235,143 +150,3 @@ def _transposed(segment: Segment, graph: Graph, config: FabricConfig) -> dict[st
         if layer is not None:
             better[readers[0].name] = layer
     return better
-
-
-def _residency(layers: Sequence[Layer], config: FabricConfig) -> tuple[dict[str, int], int]:
-    """How many tiles of each layer stay in the weight buffer (the first ones), and where the ring begins.
-
-    Layers with many results a tile stream first: the array works on a tile for as long as the next one loads. Where there is
-    none, a layer near the network's begin shares the ring with one near its end: the ring comes filled for the first, and has
-    all the time between to fill for the second.
-    """
-    tiles = {layer.node.name: layer.tiles for layer in layers}
-    # Pooling's identity word is kept once, whatever the number of pools.
-    total = sum(layer.words for layer in layers if not layer.repeat) + any(layer.words for layer in layers if layer.repeat)
-    if total <= config.weight_depth:
-        return tiles, total
-
-    def least_ring(layer: Layer) -> int:
-        # Two tiles, so that one loads while the other works; a layer of one result a tile flows through any ring.
-        return 2 * layer.steps if layer.results > 1 else 8
-
-    pair = _two_ends(layers, total - config.weight_depth)
-    if pair is not None:
-        for layer, count in pair:
-            tiles[layer.node.name] -= count
-            total -= count * layer.steps
-        return tiles, total
-
-    ring = 0
-    candidates = [layer for layer in reversed(layers) if layer.words and not layer.repeat]
-    for layer in sorted(candidates, key=lambda layer: -layer.results):
-        ring = min(config.weight_depth, max(ring, least_ring(layer)))
-        resident = total - layer.words
-        room = config.weight_depth - ring - resident
-        if room >= 0:
-            kept = min(room // layer.steps, layer.tiles)
-            tiles[layer.node.name] = kept
-            return tiles, resident + kept * layer.steps
-        tiles[layer.node.name] = 0
-        total = resident
-    return tiles, total
-
-
-def _two_ends(layers: Sequence[Layer], excess: int) -> list[tuple[Layer, int]] | None:
-    """Two layers of one result a tile, and how many tiles of each to stream through a ring of one's share.
-
-    None where a layer has more results (it hides its streaming better), or no two layers have room.
-    """
-    weighted = [layer for layer in layers if layer.words and not layer.repeat]
-    if any(layer.results > 1 for layer in weighted):
-        return None
-    for steps in sorted({layer.steps for layer in weighted}):
-        count = -(-excess // steps)
-        fitting = [layer for layer in weighted if layer.steps == steps and layer.tiles >= count]
-        if len(fitting) > 1:
-            return [(fitting[0], count), (fitting[-1], count)]
-    return None
-
-
-def _jobs(layer: Layer, resident_tiles: int, ring_size: int, config: FabricConfig) -> Iterator[Job]:
-    """The descriptors of a layer."""
-    whole = Piece(kernel_rows=layer.kernel_rows, kernel_columns=layer.kernel_columns, chunks=layer.chunks)
-    everything = Block(rows=layer.output_rows, columns=layer.output_columns)
-    limit = config.tile_depth if layer.window is None else min(config.tile_depth, config.depthwise_tiles)
-
-    def ranges(begin: int, end: int) -> Iterator[tuple[int, int]]:
-        for first in range(begin, end, limit if not layer.repeat else end - begin):
-            yield first, min(limit, end - first) if not layer.repeat else end - first
-
-    if layer.weights is None or layer.repeat:
-        for first, count in ranges(0, layer.tiles):
-            yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, block=everything)
-        return
-    for first, count in ranges(0, resident_tiles):
-        yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, block=everything)
-    if resident_tiles == layer.tiles:
-        return
-    if layer.results == 1 or layer.steps <= ring_size:
-        for first, count in ranges(resident_tiles, layer.tiles):
-            yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=True, block=everything)
-        return
-    # The ring holds no whole tile: halves of the ring, one at work while the other loads, and partial sums in between.
-    pieces = _pieces(whole, max(1, ring_size // 2))
-    for tile in range(resident_tiles, layer.tiles):
-        for block in _blocks(layer, config.partial_depth):
-            for index, piece in enumerate(pieces):
-                yield Job(
-                    layer=layer,
-                    first_tile=tile,
-                    tiles=1,
-                    piece=piece,
-                    streamed=True,
-                    partial_in=index > 0,
-                    partial_out=index + 1 < len(pieces),
-                    block=block,
-                )
-
-
-def _pieces(whole: Piece, limit: int) -> list[Piece]:
-    """Boxes of at most `limit` steps that cover the reduction."""
-    row_steps = whole.kernel_columns * whole.chunks
-    if row_steps <= limit:
-        rows = limit // row_steps
-        return [
-            replace(whole, kernel_row=row, kernel_rows=min(rows, whole.kernel_rows - row))
-            for row in range(0, whole.kernel_rows, rows)
-        ]
-    pieces = []
-    for row in range(whole.kernel_rows):
-        if whole.chunks <= limit:
-            columns = limit // whole.chunks
-            for column in range(0, whole.kernel_columns, columns):
-                width = min(columns, whole.kernel_columns - column)
-                pieces.append(replace(whole, kernel_row=row, kernel_rows=1, kernel_column=column, kernel_columns=width))
-        else:
-            for column in range(whole.kernel_columns):
-                for chunk in range(0, whole.chunks, limit):
-                    pieces.append(
-                        Piece(
-                            kernel_row=row,
-                            kernel_rows=1,
-                            kernel_column=column,
-                            kernel_columns=1,
-                            chunk=chunk,
-                            chunks=min(limit, whole.chunks - chunk),
-                        )
-                    )
-    return pieces
-
-
-def _blocks(layer: Layer, limit: int) -> Iterator[Block]:
-    """Blocks of at most `limit` results that cover the output."""
-    if layer.output_columns <= limit:
-        rows = limit // layer.output_columns
-        for row in range(0, layer.output_rows, rows):
-            height = min(rows, layer.output_rows - row)
-            yield Block(row=row, rows=height, columns=layer.output_columns)
-    else:
-        for row in range(layer.output_rows):
-            for column in range(0, layer.output_columns, limit):
-                width = min(limit, layer.output_columns - column)
-                yield Block(row=row, rows=1, column=column, columns=width)

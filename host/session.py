@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ from .passes import simplify
 from .report import DeviceReport, Report, make_report
 from .samples import prepare
 from .spread import Worker, spread
+
+if TYPE_CHECKING:
+    from .roofline import Roofline
+    from .timeline import Timeline
 
 Model = str | os.PathLike[str] | Graph
 
@@ -76,6 +80,7 @@ class Session:
             raise DeviceError("a session needs a device: sim, golden, or a board's serial port")
         if trace is not None and len(names) > 1:
             raise DeviceError(f"{len(names)} devices cannot write one trace: leave the trace out, or take one device")
+        self._name = ", ".join(names)
         self._workers: list[Worker] = []
         try:
             for name in names:
@@ -85,6 +90,7 @@ class Session:
             self.close()
             raise
         self._report: Report | None = None
+        self._counted: Counters | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -147,12 +153,13 @@ class Session:
             None if earlier is None or later is None else later - earlier
             for earlier, later in zip(before, (worker.device.counters() for worker in self._workers), strict=True)
         ]
+        self._counted = _sum(counted)
         self._report = make_report(
             graph=self._graph,
             fabric=self._fabric,
-            device=", ".join(worker.name for worker in self._workers),
+            device=self._name,
             placements=self._workers[0].device.placements,
-            counters=_sum(counted),
+            counters=self._counted,
             devices=tuple(
                 DeviceReport.of(worker.name, shares[id(worker)], counters, worker.lost)
                 for worker, counters in zip(self._workers, counted, strict=True)
@@ -161,6 +168,29 @@ class Session:
             seconds=seconds,
         )
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def timeline(self) -> "Timeline":
+        """Which unit was busy when, in the last run. DeviceError where the device tells no single descriptors."""
+        from .schedule import schedule
+        from .timeline import timeline
+
+        counted = self._last_counts()
+        plan = schedule(self._graph, self._fabric)
+        return timeline(plan, counted.descriptors, device=self._name, samples=counted.samples)
+
+    def roofline(self) -> "Roofline":
+        """What each layer of the last run reached of what its traffic allows. DeviceError where nothing was counted."""
+        from .roofline import roofline
+        from .schedule import schedule
+
+        return roofline(schedule(self._graph, self._fabric), self._last_counts(), device=self._name)
+
+    def _last_counts(self) -> Counters:
+        if self._report is None:
+            raise RuntimeError("nothing has run yet: call run(x) first")
+        if self._counted is None:
+            raise DeviceError(f"device {self._name} counts no cycles: take device sim")
+        return self._counted
 
     def _empty(self, name: str, samples: int) -> Array:
         tensor = self._graph.tensors[name]

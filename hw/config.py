@@ -7,7 +7,16 @@ from amaranth.utils import bits_for, ceil_log2
 STREAM_BYTES = 4
 """Bytes in a word of the fabric's input and output streams."""
 
+ACCUMULATOR_BITS = 29
+"""Width of a sum, with and without its bias."""
+
+LARGEST_SUM = (1 << (ACCUMULATOR_BITS - 1)) - 1
+"""Largest magnitude of a sum with its bias. The element-wise sum needs it: two operands of up to 255 * 2**19 each. The compiler
+refuses layers whose weights could exceed it; without its bias, a sum may wrap."""
+
 _BEATS_LIMIT = 4
+
+_MAY_BE_ZERO = ("depthwise_tiles", "requant_multipliers")
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -26,6 +35,7 @@ class FabricConfig:
     weight_depth        words of the weight buffer; a word is rows x cols weights, one for every cell
     activation_bytes    bytes of activation memory
     requant_lanes       sums requantized a cycle; divides `cols`
+    requant_multipliers hardware multipliers that the requantizers may take, two a lane; lanes without are made of carry chains
     tile_depth          entries of the channel-parameter memory; an entry serves one tile of `cols` output channels
     depthwise_tiles     tiles of `cols` channels whose 3x3 weights the depthwise unit holds; 0 leaves the unit out
     line_depth          widest input map of the depthwise unit
@@ -41,6 +51,7 @@ class FabricConfig:
     weight_depth: int
     activation_bytes: int
     requant_lanes: int
+    requant_multipliers: int
     tile_depth: int
     depthwise_tiles: int
     line_depth: int
@@ -51,7 +62,7 @@ class FabricConfig:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.type in (int, "int") and (not isinstance(value, int) or value < (item.name != "depthwise_tiles")):
+            if item.type in (int, "int") and (not isinstance(value, int) or value < (item.name not in _MAY_BE_ZERO)):
                 raise ValueError(f"fabric {self.name!r}: {item.name} must be a positive integer, not {value!r}")
         if self.rows != self.cols:
             raise ValueError(f"fabric {self.name!r}: cols must equal rows, not {self.cols} against {self.rows}")
@@ -113,8 +124,8 @@ class FabricConfig:
 
     @property
     def accumulator_bits(self) -> int:
-        """Width of a sum: int8 x int8 over the deepest reduction that a descriptor can name, as TensorFlow Lite's int32."""
-        return 32
+        """Width of a sum."""
+        return ACCUMULATOR_BITS
 
 
 _PRESETS = {
@@ -129,6 +140,7 @@ _PRESETS = {
             weight_depth=1024,
             activation_bytes=16384,
             requant_lanes=2,
+            requant_multipliers=4,
             tile_depth=256,
             depthwise_tiles=64,
             line_depth=64,
@@ -145,6 +157,7 @@ _PRESETS = {
             weight_depth=1024,
             activation_bytes=32768,
             requant_lanes=4,
+            requant_multipliers=0,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
@@ -161,6 +174,7 @@ _PRESETS = {
             weight_depth=1024,
             activation_bytes=65536,
             requant_lanes=16,
+            requant_multipliers=28,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
@@ -177,6 +191,7 @@ _PRESETS = {
             weight_depth=32,
             activation_bytes=65536,
             requant_lanes=16,
+            requant_multipliers=28,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,

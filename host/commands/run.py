@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "run a network on inputs, and report every layer's cycles"
 
-_OUTPUTS = ("output", "json", "trace", "picture")
+_OUTPUTS = ("output", "json", "trace", "picture", "timeline", "roofline")
+_CYCLES = ("picture", "timeline", "roofline")  # show cycles, which device golden has none of
 
 
 class Interrupted(Exception):
@@ -41,6 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="R.json", help="the report, for programs")
     parser.add_argument("--trace", metavar="F", help="waveforms of the fabric")
     parser.add_argument("--picture", metavar="P.png", help="each layer's cycles as bars (.png, .svg, .pdf)")
+    parser.add_argument(
+        "--timeline", metavar="T.json", help="which unit was busy when: .json for Perfetto or Chrome, .png or .svg as a picture"
+    )
+    parser.add_argument(
+        "--roofline", metavar="R.png", help="what each layer reached of what its traffic allows (.png, .svg, .json)"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -50,6 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
     devices = arguments.device or ["sim"]
 
     from .. import samples
+    from ..charts import chart, chart_format
     from ..files import OutputFiles
     from ..session import Session, input_of, load_model
     from .terminal import output, progress_bar, status
@@ -61,6 +69,7 @@ def execute(arguments: argparse.Namespace) -> int:
                 from ..picture import draw, picture_format
 
                 drawn_as = picture_format(arguments.picture)
+            charts = {name: chart_format(path) for name in ("timeline", "roofline") if (path := getattr(arguments, name))}
             places = {name: files.claim(path) for name in _OUTPUTS if (path := getattr(arguments, name))}
             x = samples.read(arguments.input)
             graph = load_model(arguments.model)
@@ -84,6 +93,9 @@ def execute(arguments: argparse.Namespace) -> int:
                 files.write(arguments.json, report.to_json().encode())
             if arguments.picture:
                 files.write(arguments.picture, draw(report, drawn_as))
+            for name, form in charts.items():
+                found = session.timeline() if name == "timeline" else session.roofline()
+                files.write(getattr(arguments, name), chart(found, form))
             files.commit()
     except KeyboardInterrupt as error:
         done, total = progress
@@ -111,8 +123,9 @@ def _check_paths(arguments: argparse.Namespace) -> None:
         if real in taken and (os.path.isfile(real) or not os.path.exists(real)):
             raise UsageError(f"--{name} names the same file as {taken[real]}: {path}")
         taken[real] = f"--{name}"
-    if arguments.picture and arguments.device and "golden" in arguments.device:
-        raise UsageError("--picture draws cycles, and device golden counts none: take device sim")
+    for name in _CYCLES:
+        if getattr(arguments, name) and "golden" in (arguments.device or ()):
+            raise UsageError(f"--{name} shows cycles, and device golden counts none: take device sim")
 
 
 def _is_npz(path: str) -> bool:

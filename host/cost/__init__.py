@@ -1,1 +1,1 @@
-"""What a network on a fabric costs, before anything is built or simulated."""
+"""What a network on a fabric costs, before anything is built or simulated: cycles, memory, transfers, the chip's resources."""

@@ -24,6 +24,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
 from ..engine import Results, Step
+from ..primitives.carry import add
 from .cell import LOW_BITS, PACKED_BITS, PairCell, PairSums, unpacked_sums
 
 
@@ -71,7 +72,7 @@ class SystolicArray(wiring.Component):
     @classmethod
     def latency_of(cls, config: FabricConfig) -> int:
         """Cycles from a step with `last` to its sums on `o`."""
-        return cls.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + config.pairs
+        return cls.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + PairCell.FOLD_LAG + config.pairs
 
     @classmethod
     def read_latency_of(cls, config: FabricConfig) -> int:
@@ -116,7 +117,7 @@ class SystolicArray(wiring.Component):
         # A pair's sums come `pairs` cycles before those of all pairs, which `align` brings together.
         step = delay(m, self.i_step, self.latency - config.pairs, name="step")
         for pair in range(config.pairs):
-            self._accumulate(m, pair, sums[pair], step)
+            self._accumulate(m, platform, pair, sums[pair], step)
             if pair + 1 < config.pairs:
                 step = delay(m, step, 1, name=f"step_{pair}")
         m.d.sync += [self.o.valid.eq(step.valid & step.last), self.o.marks.eq(step.marks)]
@@ -155,15 +156,22 @@ class SystolicArray(wiring.Component):
             bits = delay(m, bits, 1, name=f"load_{group}", ones=True)
         return loads
 
-    def _accumulate(self, m, pair, sums, step):
+    def _accumulate(self, m, platform, pair, sums, step):
         """Adds up a column pair over the steps of a result and aligns it with the rightmost pair."""
         config = self._config
         bits = config.accumulator_bits
-        for half, total in enumerate(unpacked_sums(sums, bits)):
+        whole = Signal.like(sums, name=f"sums_{pair}")
+        m.d.comb += [
+            whole.high.eq(delay(m, sums.high, PairCell.FOLD_LAG, name=f"high_{pair}")),
+            whole.low.eq(delay(m, sums.low, PairCell.FOLD_LAG, name=f"low_{pair}")),
+            whole.fold.eq(sums.fold),
+        ]
+        for half, unpacked in enumerate(unpacked_sums(whole, bits)):
             combined = Signal(signed(bits), name=f"combined_{pair}_{half}", reset_less=True)
             accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}", reset_less=True)
-            m.d.sync += combined.eq(total)
+            m.d.sync += combined.eq(unpacked)
+            total = add(m, platform, combined, accumulator, signed(bits), name=f"total_{pair}_{half}", y_gate=~step.first)
             with m.If(step.valid):
-                m.d.sync += accumulator.eq(Mux(step.first, 0, accumulator) + combined)
+                m.d.sync += accumulator.eq(total)
             aligned = delay(m, accumulator, config.pairs - 1 - pair, name=f"align_{pair}_{half}")
             m.d.comb += self.o.sums[2 * pair + half].eq(aligned)

@@ -19,9 +19,11 @@ array: high, low and fold are added down the column apart, and
                     |                           weight bank (two cycles)      cycle 2
                     v                                v
                     +---> multiplier, residue <------+     its own registers  cycle 5
-                                   |
-                                 high, low, fold                              cycle 6
-    i_sums (from above) ------------> add ---------> o_sums                   cycle 7
+                               |         |
+    i_sums (from above)     high, low    |
+       high, low ------------> add ------|---------> o_sums.high, .low        cycle 6
+                                       fold                                   cycle 6
+       fold --------------------------> add -------> o_sums.fold              cycle 7
 """
 
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
@@ -69,12 +71,15 @@ class PairCell(wiring.Component):
     multiplier is `site.multiplier`, its bank `site.bank`.
 
     Members: i_address selects the weights; i_activation must follow it by `ACTIVATION_LAG` cycles, i_sums by `LATENCY - 1`
-    cycles; o_sums comes `LATENCY` cycles after i_address. o_activation and o_address hand the registered values to the cell
-    on the right. A new step every cycle.
+    cycles; o_sums comes `LATENCY` cycles after i_address. Of both sums, `fold` is `FOLD_LAG` cycles later than the others.
+    o_activation and o_address hand the registered values to the cell on the right. A new step every cycle.
     """
 
-    LATENCY = Bank.LATENCY + Multiplier.LATENCY + 2
-    """Cycles from i_address to o_sums."""
+    LATENCY = Bank.LATENCY + Multiplier.LATENCY + 1
+    """Cycles from i_address to o_sums.high and o_sums.low."""
+
+    FOLD_LAG = 1
+    """Cycles by which o_sums.fold follows the other sums: it is a difference before it is added."""
 
     ACTIVATION_LAG = Bank.LATENCY
     """Cycles by which i_activation follows i_address."""
@@ -110,14 +115,14 @@ class PairCell(wiring.Component):
         ]
         residue = self._residue(m, self.i_activation, bank.o_data)
         product = multiplier.o
-        parts, sums = Signal(PairSums(1), reset_less=True), Signal(self.o_sums.shape(), reset_less=True)
+        sums = Signal(self.o_sums.shape(), reset_less=True)
+        fold = Signal(signed(FOLD_BITS), reset_less=True)
         m.d.sync += [
-            parts.high.eq(product >> LOW_BITS),
-            parts.low.eq(product[:LOW_BITS]),
-            parts.fold.eq((product[LOW_BITS : LOW_BITS + FOLD_BITS] - residue)[:FOLD_BITS].as_signed()),
+            sums.high.eq(self.i_sums.high + (product >> LOW_BITS)),
+            sums.low.eq(self.i_sums.low + product[:LOW_BITS]),
+            fold.eq((product[LOW_BITS : LOW_BITS + FOLD_BITS] - residue)[:FOLD_BITS].as_signed()),
+            sums.fold.eq(self.i_sums.fold + fold),
         ]
-        for name in ("high", "low", "fold"):
-            m.d.sync += sums[name].eq(self.i_sums[name] + parts[name])
         m.d.comb += self.o_sums.eq(sums)
         return m
 

@@ -194,7 +194,9 @@ def test_check_rehearses(folder, capsys, monkeypatch):
         (["--json", "./tiny.tflite"], "--json names the same file as the model: ./tiny.tflite"),
         (["--output", "y", "--json", "./y"], "--json names the same file as --output: ./y"),
         (["--output", ""], "--output needs the name of a file"),
-        (["--picture", "p.png"], "--picture draws cycles, and device golden counts none: take device sim"),
+        (["--picture", "p.png"], "--picture shows cycles, and device golden counts none: take device sim"),
+        (["--timeline", "t.json"], "--timeline shows cycles, and device golden counts none: take device sim"),
+        (["--roofline", "r.png"], "--roofline shows cycles, and device golden counts none: take device sim"),
     ],
 )
 def test_usage_errors(folder, capsys, arguments, expected):

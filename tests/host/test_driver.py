@@ -1,11 +1,8 @@
 """The fabric, compiled, computes whole networks through the driver: bit for bit, and its counters add up."""
 
 import os
-from fcntl import LOCK_EX, flock
 from functools import cache
 from pathlib import Path
-from tempfile import gettempdir
-from zlib import crc32
 
 import networks
 import numpy as np
@@ -20,10 +17,10 @@ from celosia.host.passes import simplify
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
 from celosia.hw.config import preset
-from celosia.sim.engine import Simulator, build
+from celosia.sim.engine import Simulator
 from celosia.sim.errors import DeviceError
+from fabrics import STARVED, fabric_of
 
-STARVED = "mini,weight_depth=8,partial_depth=8,tile_depth=8,program_words=144,record_depth=5,depthwise_tiles=2"  # nothing fits
 WIDE = "mini,activation_bytes=65536"  # mini's cost with memory for the maps of real models
 DIGITS = Path(__file__).parents[2] / "host/demo"
 
@@ -33,16 +30,6 @@ SHARED_MODELS = {
     "ad01": "ad01_int8",
     "vww01": "vww01_mobilenet_int8",
 }
-
-
-@cache
-def fabric_of(name):
-    """The fabric, its simulator built: by one worker while the others wait."""
-    config = preset(name)
-    with open(Path(gettempdir(), f"celosia-tests-{crc32(name.encode()):x}.lock"), "w") as lock:
-        flock(lock, LOCK_EX)
-        build(config)
-    return config
 
 
 @cache
@@ -168,6 +155,19 @@ def single_layers():
 
 
 LAYERS = dict(single_layers())
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "stride"), [(6, 60, 1), (7, 60, 2), (6, 60, 2), (6, 20, 1), (8, 60, 3), (6, 60, 4)]
+)
+def test_a_depthwise_layer_that_ends_before_its_map_does(height, width, stride):
+    """Without padding the last result comes before the unit's last pushes, with strides before the map's last rows: what is
+    still on its way must not reach the next descriptor."""
+    builder = networks.Network(np.random.default_rng(1))
+    x = builder.input((1, height, width, 9))
+    x = builder.depthwise(x, (3, 3), stride=(stride, stride), padding="VALID")
+    model = builder.finish(builder.conv(builder.depthwise(x, (3, 3)), 5, (1, 1)))
+    check_exact(graph_of(model), "mini", networks.random_input(model, 1, samples=2))
 
 
 @pytest.mark.parametrize("fabric", ["mini", STARVED], ids=["mini", "starved"])

@@ -235,6 +235,14 @@ def test_depthwise_takes_its_unit_where_it_fits():
     assert operation((1, 8, 8, 8), NO_UNIT) is Operation.MAC
     assert operation((1, 2, FABRICS[0].line_depth, 1)) is Operation.DEPTHWISE
     assert operation((1, 2, FABRICS[0].line_depth + 1, 1)) is Operation.MAC
+    # Its last result must come after the unit's last push, as far as that is hidden in the latency of what follows.
+    assert operation((1, 8, 8, 8), padding="VALID") is Operation.DEPTHWISE
+    assert operation((1, 8, 40, 8), padding="VALID") is Operation.MAC
+
+
+def test_a_depthwise_layer_walks_the_rows_that_it_needs():
+    graph = graph_of(networks.depthwise(1, (1, 9, 8, 8), (3, 3), stride=(4, 4), padding="VALID"))
+    assert lower(graph.nodes[0], graph, FABRICS[0]).output_rows == 7
 
 
 def test_one_column_is_walked_as_one_row():

@@ -7,6 +7,8 @@ import networks
 import numpy as np
 import pytest
 import zoo
+from celosia.host import schedule as module
+from celosia.host.cost.model import estimate
 from celosia.host.frontends import tflite
 from celosia.host.ir import AveragePool2D, Conv2D, Graph, Requant, Reshape, Tensor
 from celosia.host.passes import simplify
@@ -271,3 +273,30 @@ def test_narrowed_jobs_are_of_their_layer():
     whole = segment.jobs[0].layer.channels
     np.testing.assert_array_equal(np.concatenate([job.channels.bias for job in segment.jobs]), whole.bias)
     assert replace(segment.jobs[0], tiles=1).entries == 1
+
+
+@pytest.mark.parametrize(("name", "fabric"), [("keyword_1d", "ecp5-85-w8k"), ("mlp", "ecp5-85"), ("vgg", "ecp5-25")])
+def test_the_cheapest_way_is_taken(name, fabric, monkeypatch):
+    """Of the ways to divide the weights, the one of least predicted cycles, transfer ahead included."""
+    graph = graph_of(zoo.MODELS[name]())
+    ways = []
+
+    def cost(plan):
+        predicted = estimate(plan)
+        return predicted.cycles + sum(run.words_before for run in predicted.runs)
+
+    def remember(layers, config):
+        ways.extend(original(layers, config))
+        return ways
+
+    original = module.residencies
+    monkeypatch.setattr(module, "residencies", remember)
+    chosen = cost(schedule(graph, preset(fabric)))
+    costs = []
+    for way in list(ways):
+        monkeypatch.setattr(module, "residencies", lambda layers, config, way=way: [way])
+        plan = schedule(graph, preset(fabric))
+        check(plan)
+        costs.append(cost(plan))
+    assert len(set(costs)) > 1, "there is nothing to choose"
+    assert chosen == min(costs)

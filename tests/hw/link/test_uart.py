@@ -10,7 +10,7 @@ RATIOS = (4, 4.4, 5.73, 8, 13.02, 46.667)
 
 
 def levels(data, ratio, *, begin=0.0, gap=0.0):
-    """The line, cycle by cycle, while bytes are sent by a UART whose bit lasts `ratio` cycles; at least one byte's time more."""
+    """The line, cycle by cycle, while bytes are sent by a UART whose bit lasts `ratio` cycles; then rests a while."""
     edges = []
     time = begin
     for byte in data:

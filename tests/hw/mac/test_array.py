@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.hdl import Signal
 from celosia.hw.config import preset
 from celosia.hw.engine import Marks
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import PairCell
+from twins import first_difference
 
 MINI = replace(preset("mini"), weight_depth=8)
 EIGHT = replace(preset("ecp5-25"), weight_depth=8)
@@ -52,7 +54,7 @@ def simulate(bench, config, weights, steps, addresses, activations, loading=()):
     """What `o` gives: {cycle of the step with `last`: (marks, sums)}, after the banks took `weights`."""
     array = SystolicArray(config)
     assert array.latency == SystolicArray.latency_of(config)
-    assert array.latency == SystolicArray.INPUT_LATENCY + config.rows + config.row_groups - 1 + PairCell.LATENCY + config.pairs
+    assert array.latency == SystolicArray.INPUT_LATENCY + config.rows + config.row_groups + PairCell.LATENCY + config.pairs
     loading = iter(loading)
     results = {}
 
@@ -116,3 +118,29 @@ def test_weights_load_while_the_array_works(bench):
     loading = [load for _ in range(100) for load in loads(noise, (6, 7))]
     results = simulate(bench, MINI, weights, steps, addresses, activations, loading)
     assert results == expected(weights, steps, addresses, activations)
+
+
+def test_the_array_on_the_ecp5_is_the_same(bench):
+    """With the primitives of the ECP5 instead of their twins: weights are loaded, then steps taken, by turns."""
+    config = replace(MINI, weight_depth=128)
+
+    def drive(m, noise, array):
+        clock = Signal(9)
+        m.d.sync += clock.eq(clock + 1)
+        loading = clock[-1]
+        marks = Signal(Marks)
+        m.d.comb += [
+            array.load.enable.eq(loading),
+            array.load.address.eq(noise[:3]),
+            array.load.row.eq(clock),
+            array.load.data.as_value().eq(noise[10:42]),
+            marks.as_value().eq(noise[42:45]),
+            array.i_step.marks.eq(marks),
+            array.i_step.valid.eq(~loading & noise[45:47].any()),
+            array.i_step.first.eq(noise[47:49] == 0),
+            array.i_step.last.eq(noise[49]),
+            array.i_address.eq(noise[50:53]),
+            array.i_activations.as_value().eq(noise[60:92]),
+        ]
+
+    assert first_difference(lambda: SystolicArray(config), cycles=20_000, drive=drive) is None

@@ -66,24 +66,27 @@ def test_cell_multiplies_and_adds(bench):
         for h, low, f in rng.integers((-49152, 0, -48), (49152, 3072, 48), (len(steps), 3))
     ]
     lag, latency = PairCell.ACTIVATION_LAG, PairCell.LATENCY
-    seen, handed = [], []
+    lags = {"high": 0, "low": 0, "fold": PairCell.FOLD_LAG}
+    seen, handed = [{} for _ in steps], []
 
     async def testbench(ctx):
         for address, (first, second) in enumerate(words):
             bench.put(ctx, cell.write, enable=1, address=address, data=pack(first, second))
             await ctx.tick()
         ctx.set(cell.write.enable, 0)
-        for cycle in range(len(steps) + latency):
+        for cycle in range(len(steps) + latency + cell.FOLD_LAG):
             if cycle < len(steps):
                 ctx.set(cell.i_address, steps[cycle][1])
             if 0 <= cycle - lag < len(steps):
                 ctx.set(cell.i_activation, steps[cycle - lag][0])
-            if 0 <= cycle - (latency - 1) < len(steps):
-                ctx.set(cell.i_sums, above[cycle - (latency - 1)])
+            for name, late in lags.items():
+                if 0 <= cycle - (latency - 1 + late) < len(steps):
+                    ctx.set(getattr(cell.i_sums, name), above[cycle - (latency - 1 + late)][name])
             # Noise into a word that no step reads must not matter.
             bench.put(ctx, cell.write, enable=1, address=255, data=int(rng.integers(1 << PACKED_BITS)))
-            if cycle >= latency:
-                seen.append(ctx.get(cell.o_sums))
+            for name, late in lags.items():
+                if 0 <= cycle - (latency + late) < len(steps):
+                    seen[cycle - (latency + late)][name] = ctx.get(getattr(cell.o_sums, name))
             if cycle >= lag + 1:
                 handed.append((ctx.get(cell.o_activation), ctx.get(cell.o_address)))
             await ctx.tick()

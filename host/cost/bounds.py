@@ -1,0 +1,52 @@
+"""Where a layer's cycles go, and what it would have to have more of.
+
+    array           cycles that its multiply-accumulates take where every cell works
+    idle cells      the rest of the steps: chunks, tiles and kernel rows that do not fill the array
+    weights         waiting for weights that stream
+    latency         waiting for its descriptor, filling and draining the pipeline
+    requantizer     waiting for room for results
+
+On the depthwise unit and on the vector unit the first of these has the unit's name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...hw.config import FabricConfig
+from ...hw.mac.depthwise import TAPS
+from .walk import Cycles
+
+UNITS = {"mac": "array", "depthwise": "depthwise unit", "vector": "vector unit"}
+"""What an engine of a placement is called here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """A layer's cycles by what they went to, in this order of parts."""
+
+    parts: Mapping[str, float]
+
+    @property
+    def bound(self) -> str:
+        """The part that took most."""
+        return max(self.parts, key=lambda part: self.parts[part])
+
+
+def macs_per_cycle(engine: str, config: FabricConfig) -> int:
+    """Multiply-accumulates that an engine can do in a cycle."""
+    return {"mac": config.macs_per_cycle, "depthwise": TAPS * config.cols}.get(engine, 0)
+
+
+def bounds_of(engine: str, macs: int, cycles: Cycles, config: FabricConfig) -> Bounds:
+    """The parts of a layer's cycles; `engine` is its placement's."""
+    rate = macs_per_cycle(engine, config)
+    ideal = min(macs / rate if rate and macs else cycles.busy, cycles.busy)
+    return Bounds(
+        parts={
+            UNITS[engine]: ideal,
+            "idle cells": cycles.busy - ideal,
+            "weights": cycles.weights,
+            "latency": cycles.activations,
+            "requantizer": cycles.output,
+        }
+    )

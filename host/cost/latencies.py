@@ -1,0 +1,89 @@
+"""Cycles that the fabric's units take besides their work, from the classes that take them.
+
+What a class does not state itself yet stands here once, under the name that it is asked for: as soon as the class has an
+attribute of that name, that one counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ...hw.config import FabricConfig
+from ...hw.isa import Operation
+from ...hw.mac.array import SystolicArray
+from ...hw.mac.depthwise import DepthwiseUnit
+from ...hw.memory.activations import ActivationMemory
+from ...hw.memory.walker import WindowWalker
+from ...hw.memory.weights import WeightBuffer
+from ...hw.post.partial import PartialSums
+from ...hw.post.post import PostProcessor
+from ...hw.post.requantize import RequantizeLane
+from ...hw.post.vector import VectorUnit
+from ...hw.sequencer import Sequencer
+from ...hw.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latencies:
+    """Cycles between events of one fabric.
+
+    fetch       from a start, or from a descriptor's turn, to the next one's at the earliest
+    launch      from a descriptor's turn to its unit's start
+    start       from that to the walker's first step
+    walk        from a step to its activations at the engines
+    engine      from a result's last step to its sums, by operation
+    post        from a layer's last sums to its last byte's being in memory
+    kept        the same where the sums stay as partial sums
+    store       cycles of STORE from its start on, besides one a word
+    load        from the last stream word of a weight word in the ring to the first step that may take it
+    release     from the last step that takes a ring word to the first stream word that may overwrite it
+    """
+
+    fetch: int
+    launch: int
+    start: int
+    walk: int
+    engine: Mapping[Operation, int]
+    post: int
+    kept: int
+    store: int
+    load: int
+    release: int
+
+    def drain(self, operation: Operation, *, kept: bool = False) -> int:
+        """Cycles from a layer's last step to the end of its descriptor."""
+        return self.walk + self.engine[operation] + (self.kept if kept else self.post)
+
+
+@cache
+def latencies_of(config: FabricConfig) -> Latencies:
+    """The latencies of a fabric."""
+    array = SystolicArray.latency_of(config)
+    kept = PartialSums.LATENCY + ActivationMemory.WRITE_LATENCY
+    return Latencies(
+        # The sequencer counts a turn as what follows it: a fetch ends before a turn, and a layer's end comes before one.
+        fetch=Sequencer.FETCH_CYCLES + 1,
+        launch=Sequencer.LAUNCH_CYCLES - 1,
+        start=WindowWalker.START_LATENCY,
+        walk=WindowWalker.LATENCY,
+        engine={
+            Operation.MAC: array,
+            Operation.DEPTHWISE: DepthwiseUnit.LATENCY,
+            Operation.MAX: VectorUnit.LATENCY,
+            Operation.ADD: VectorUnit.LATENCY,
+        },
+        post=_stated(PostProcessor, "latency_of", kept + config.beats + RequantizeLane.LATENCY, config),
+        kept=_stated(PostProcessor, "KEPT_LATENCY", kept),
+        store=_stated(Store, "OVERHEAD_CYCLES", ActivationMemory.READ_LATENCY + 3),
+        load=_stated(WeightBuffer, "LOAD_LATENCY", 4),
+        release=_stated(
+            WeightBuffer, "release_latency_of", WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + 2, config
+        ),
+    )
+
+
+def _stated(component: type, name: str, otherwise: int, *arguments: Any) -> int:
+    """The class's own figure, a constant or a function of `arguments`; `otherwise` where it has none."""
+    figure = getattr(component, name, otherwise)
+    return int(figure(*arguments)) if callable(figure) else int(figure)

@@ -1,0 +1,101 @@
+"""Holds a component as the ECP5 gets it against its portable twin: the same inputs every cycle, the same outputs.
+
+CXXRTL simulates both side by side, with `ecp5_cells` for the primitives; the inputs come from a shift register with feedback.
+"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Fragment, Instance, Module, Signal, Value
+from amaranth.lib.wiring import In
+from celosia.sim import toolchain
+from ecp5_cells import dp16kd, mult18x18d
+
+_MAIN = """
+#include "miter.cc"
+#include <cstdio>
+int main() {
+    cxxrtl_design::p_top top;
+    for (long cycle = 0; cycle < CYCLES; cycle++) {
+        top.p_clk.set<bool>(false); top.step();
+        top.p_clk.set<bool>(true); top.step();
+        if (top.p_differs.get<bool>()) { std::printf("%ld\\n", cycle); return 0; }
+    }
+    return 0;
+}
+"""
+
+
+class Ecp5:
+    """As much of a platform as the primitives ask for."""
+
+    family = "ecp5"
+
+
+def _flat(component):
+    """(name, signal, whether it is an input) of every port."""
+    for path, member, value in component.signature.flatten(component):
+        yield "__".join(map(str, path)), Value.cast(value), member.flow == In
+
+
+def first_difference(make, *, cycles, settle=64, drive=None):
+    """Simulates `make()` in both forms; the cycle in which an output differs first after `settle` cycles, or None.
+
+    `drive` is a function of (Module, random bits, component) that drives the inputs; otherwise all of them are random.
+    """
+    inner = make()
+    fragment = Fragment.get(inner, Ecp5())
+    fragment.add_domains(clock := ClockDomain("sync", reset_less=True))
+    ports = {name: signal for name, signal, _ in _flat(inner)}
+    source = rtlil.convert(fragment, name="ecp5_form", ports=[clock.clk, *ports.values()], emit_src=False)
+
+    m = Module()
+    m.submodules.portable = portable = make()
+    shifted = Signal(127, init=1)
+    m.d.sync += shifted.eq(Cat(shifted[126] ^ shifted[125], shifted))
+    # A shift register's neighbours are alike: mix what lies far apart.
+    noise = Signal(127)
+    m.d.sync += noise.eq(Cat(noise[71:], noise[:71]) ^ Cat(shifted[29:], shifted[:29]) ^ (shifted & noise))
+    taken = 0
+    connections = {"i_clk": ClockSignal()}
+    differing = []
+    if drive is not None:
+        drive(m, noise, portable)
+    for name, signal, is_input in _flat(portable):
+        if is_input:
+            if drive is None:
+                m.d.comb += signal.eq(noise[taken : taken + len(signal)])
+                taken += len(signal)
+            connections[f"i_{ports[name].name}"] = signal
+        else:
+            other = Signal(len(signal), name=f"ecp5_{name}")
+            connections[f"o_{ports[name].name}"] = other
+            differing.append(signal.as_unsigned() != other)
+    assert taken <= len(noise)
+    m.submodules.ecp5 = Instance("ecp5_form", **connections)
+    cycle, differs = Signal(range(settle + 1)), Signal()
+    with m.If(cycle != settle):
+        m.d.sync += cycle.eq(cycle + 1)
+    with m.Else():
+        m.d.sync += differs.eq(differs | Cat(differing).any())
+    top = Fragment.get(m, None)
+    top.add_domains(top_clock := ClockDomain("sync", reset_less=True))
+    miter = rtlil.convert(top, ports=[top_clock.clk, differs], emit_src=False)
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
+        (folder / "form.il").write_text(source)
+        (folder / "miter.il").write_text(miter)
+        (folder / "cells.v").write_text(mult18x18d() + dp16kd())
+        (folder / "main.cc").write_text(_MAIN.replace("CYCLES", str(cycles)))
+        script = (
+            "read_verilog -lib +/ecp5/cells_bb.v; read_verilog -overwrite +/ecp5/cells_sim.v; "
+            "read_verilog -sv -overwrite cells.v; read_rtlil form.il; read_rtlil miter.il; "
+            "hierarchy -top top -check; proc; flatten; opt_clean; write_cxxrtl -g0 miter.cc"
+        )
+        toolchain.run([*toolchain.yosys(), "-q", "-p", script], "Yosys", folder)
+        command = [*toolchain.cxx(), "-std=c++14", "-O1", f"-I{toolchain.cxxrtl_headers()}", "main.cc", "-o", "twins"]
+        toolchain.run(command, "the C++ compiler", folder)
+        said = subprocess.run([folder / "twins"], capture_output=True, text=True, check=True).stdout
+    return int(said) if said else None
