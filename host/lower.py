@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hw.config import FabricConfig
+from ..hw.config import LARGEST_SUM, FabricConfig
 from ..hw.isa import MAX_LEFT_SHIFT, Operation
 from ..hw.mac.depthwise import KERNEL, TAPS, DepthwiseUnit
 from .cost.latencies import latencies_of
@@ -266,9 +266,10 @@ def _(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer:
     lanes = np.arange(config.cols)
     diagonal[:, :, lanes, lanes] = padded.reshape(-1, tiles, config.cols).transpose(1, 0, 2)
     _check_weights(node.weights)
-    sums = node.weights.astype(np.int64).sum(axis=(0, 1))
     layer = _window(node, graph, config, kernel=(kernel_h, kernel_w), stride=node.stride, dilation=node.dilation)
-    return replace(layer, weights=diagonal, **_requantized(node, sums, tiles * config.cols))
+    return replace(
+        layer, weights=diagonal, **_requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols)
+    )
 
 
 def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer | None:
@@ -315,7 +316,7 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
         window=Window(
             rows=output_rows, columns=output_columns, row=centres[0], column=centres[1], stride=stride[0], weights=taps
         ),
-        **_requantized(node, node.weights.astype(np.int64).sum(axis=(0, 1)), tiles * config.cols),
+        **_requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols),
     )
     # The unit pushes a row and a word behind the map. Where the last result comes before that, as without padding, the next
     # descriptor must not begin meanwhile.
@@ -347,7 +348,7 @@ def _(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
         write_column_stride=outputs,
         round_once=True,
         weights=packed,
-        **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
+        **_requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols),
     )
 
 
@@ -365,6 +366,7 @@ def _(node: AveragePool2D, graph: Graph, config: FabricConfig) -> Layer:
         )
     count = node.kernel[0] * node.kernel[1]
     multiplier, shift = reciprocal(count)
+    _check_sums(np.array([129 * count]), np.array([shift]))
     return replace(
         layer,
         operation=Operation.MAC,
@@ -382,6 +384,7 @@ def _(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
     _, height, width, channels = shape
     _check_shifts(np.array([node.shift]), np.array([node.multiplier]))
     bias = -node.input_zero_point * height * width
+    _check_sums(np.array([128 * height * width + abs(bias)]), np.array([node.shift]))
     return Layer(
         node=node,
         operation=Operation.MAC,
@@ -555,7 +558,7 @@ def _convolution(
         write_column_stride=write_strides[1],
         transposed=transposed,
         weights=packed,
-        **_requantized(node, weights.astype(np.int64).sum(axis=(1, 2, 3)), packed.shape[0] * config.cols),
+        **_requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols),
     )
 
 
@@ -588,19 +591,19 @@ def _identity(config: FabricConfig) -> Int8Array:
     return np.eye(config.rows, config.cols, dtype=np.int8)[np.newaxis, np.newaxis]
 
 
-def _requantized(
-    node: Conv2D | DepthwiseConv2D | FullyConnected, weight_sums: npt.NDArray[np.int64], count: int
-) -> dict[str, Any]:
+def _requantized(node: Conv2D | DepthwiseConv2D | FullyConnected, weights: Int8Array, count: int) -> dict[str, Any]:
     """The fields of a layer that say how its sums become int8, channel parameters filled up to `count`.
 
-    The input's zero point goes into the bias; padding feeds it to the array.
+    `weights` are (outputs, K). The input's zero point goes into the bias; padding feeds it to the array.
     """
     _check_shifts(node.requant.shift, node.requant.multiplier)
-    bias = node.bias.astype(np.int64) - node.input_zero_point * weight_sums
+    wide = weights.astype(np.int64)
+    bias = node.bias.astype(np.int64) - node.input_zero_point * wide.sum(axis=1)
+    _check_sums(128 * np.abs(wide).sum(axis=1) + np.abs(bias), node.requant.shift)
     zero = node.requant.multiplier == 0
     values = {
         "shift": np.where(zero, -_MAX_RIGHT_SHIFT, node.requant.shift),
-        "bias": bias.astype(np.int32),  # modulo 2**32, as the reference's accumulator
+        "bias": bias.astype(np.int32),
         "multiplier": node.requant.multiplier,
     }
     return {
@@ -628,6 +631,17 @@ def _check_weights(weights: Int8Array) -> None:
             "it has weights of -128, and two products a multiplier need -127 to 127",
             "quantize its weights symmetrically, as TensorFlow Lite's converter does",
         )
+
+
+def _check_sums(largest: npt.NDArray[np.int64], shifts: npt.NDArray[np.int32]) -> None:
+    """Refuses what could leave the fabric's accumulator, or the reference's 32 bits when it is shifted to the left."""
+    if (largest > LARGEST_SUM).any():
+        raise Unsupported(
+            f"its sums may reach {int(largest.max()):,}, the fabric's accumulators hold {LARGEST_SUM:,}",
+            "split its reduction, or give it smaller weights",
+        )
+    if (largest << np.maximum(shifts, 0) >= 1 << 31).any():
+        raise Unsupported("its sums may leave 32 bits where they are shifted to the left", "requantize its output's scale")
 
 
 def _check_shifts(shifts: npt.NDArray[np.int32], multipliers: npt.NDArray[np.int32]) -> None:

@@ -7,7 +7,16 @@ from amaranth.utils import bits_for, ceil_log2
 STREAM_BYTES = 4
 """Bytes in a word of the fabric's input and output streams."""
 
+ACCUMULATOR_BITS = 29
+"""Width of a sum, with and without its bias."""
+
+LARGEST_SUM = (1 << (ACCUMULATOR_BITS - 1)) - 1
+"""Largest magnitude of a sum with its bias. The element-wise sum needs it: two operands of up to 255 * 2**19 each. The compiler
+refuses layers whose weights could exceed it; without its bias, a sum may wrap."""
+
 _BEATS_LIMIT = 4
+
+_MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "requant_multipliers")
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -23,9 +32,11 @@ class FabricConfig:
                         layer writes is the word that the next one reads
     row_groups          groups into which the array's rows are cut, with a register more between them: on the ECP5 one for
                         each row of multipliers on the chip
+    carry_rows          rows of the array, its last ones, that multiply by carry chains where the chip has too few multipliers
     weight_depth        words of the weight buffer; a word is rows x cols weights, one for every cell
     activation_bytes    bytes of activation memory
     requant_lanes       sums requantized a cycle; divides `cols`
+    requant_multipliers hardware multipliers that the requantizers may take, two a lane; lanes without are made of carry chains
     tile_depth          entries of the channel-parameter memory; an entry serves one tile of `cols` output channels
     depthwise_tiles     tiles of `cols` channels whose 3x3 weights the depthwise unit holds; 0 leaves the unit out
     line_depth          widest input map of the depthwise unit
@@ -38,9 +49,11 @@ class FabricConfig:
     rows: int
     cols: int
     row_groups: int
+    carry_rows: int
     weight_depth: int
     activation_bytes: int
     requant_lanes: int
+    requant_multipliers: int
     tile_depth: int
     depthwise_tiles: int
     line_depth: int
@@ -51,7 +64,7 @@ class FabricConfig:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.type in (int, "int") and (not isinstance(value, int) or value < (item.name != "depthwise_tiles")):
+            if item.type in (int, "int") and (not isinstance(value, int) or value < (item.name not in _MAY_BE_ZERO)):
                 raise ValueError(f"fabric {self.name!r}: {item.name} must be a positive integer, not {value!r}")
         if self.rows != self.cols:
             raise ValueError(f"fabric {self.name!r}: cols must equal rows, not {self.cols} against {self.rows}")
@@ -66,6 +79,8 @@ class FabricConfig:
             )
         if self.activation_bytes % self.rows:
             raise ValueError(f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}")
+        if self.carry_rows > self.rows:
+            raise ValueError(f"fabric {self.name!r}: carry_rows must be at most rows, not {self.carry_rows}")
         if self.row_groups > self.rows:
             raise ValueError(f"fabric {self.name!r}: row_groups must be at most rows, not {self.row_groups}")
         if self.weight_depth < 2:
@@ -113,8 +128,8 @@ class FabricConfig:
 
     @property
     def accumulator_bits(self) -> int:
-        """Width of a sum: int8 x int8 over the deepest reduction that a descriptor can name, as TensorFlow Lite's int32."""
-        return 32
+        """Width of a sum."""
+        return ACCUMULATOR_BITS
 
 
 _PRESETS = {
@@ -126,9 +141,11 @@ _PRESETS = {
             rows=4,
             cols=4,
             row_groups=1,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=16384,
             requant_lanes=2,
+            requant_multipliers=4,
             tile_depth=256,
             depthwise_tiles=64,
             line_depth=64,
@@ -136,36 +153,60 @@ _PRESETS = {
             program_words=2048,
             record_depth=64,
         ),
-        # LFE5U-25F: 28 multipliers, 56 block RAMs.
+        # LFE5U-12F and -25F: 28 multipliers, 56 block RAMs. The last row does without multipliers, depthwise layers
+        # without a unit of their own.
         FabricConfig(
             name="ecp5-25",
             rows=8,
             cols=8,
             row_groups=1,
+            carry_rows=1,
+            weight_depth=1024,
+            activation_bytes=16384,
+            requant_lanes=4,
+            requant_multipliers=0,
+            tile_depth=128,
+            depthwise_tiles=0,
+            line_depth=64,
+            partial_depth=16,
+            program_words=1024,
+            record_depth=64,
+        ),
+        # LFE5U-45F: 72 multipliers, 108 block RAMs.
+        FabricConfig(
+            name="ecp5-45",
+            rows=8,
+            cols=8,
+            row_groups=1,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=32768,
             requant_lanes=4,
+            requant_multipliers=8,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
-            partial_depth=128,
+            partial_depth=16,
             program_words=2048,
             record_depth=64,
         ),
-        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them.
+        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them, and
+        # requantizers take the others.
         FabricConfig(
             name="ecp5-85",
             rows=16,
             cols=16,
             row_groups=3,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=65536,
             requant_lanes=16,
+            requant_multipliers=28,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
-            partial_depth=512,
-            program_words=4096,
+            partial_depth=16,
+            program_words=2048,
             record_depth=128,
         ),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
@@ -174,14 +215,16 @@ _PRESETS = {
             rows=16,
             cols=16,
             row_groups=3,
+            carry_rows=0,
             weight_depth=32,
             activation_bytes=65536,
             requant_lanes=16,
+            requant_multipliers=28,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
             partial_depth=512,
-            program_words=4096,
+            program_words=2048,
             record_depth=128,
         ),
     )

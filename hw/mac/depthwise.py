@@ -35,8 +35,11 @@ KERNEL = 3
 TAPS = KERNEL * KERNEL
 """Multipliers a channel."""
 
-_PRODUCT_CYCLES = 3
+_PRODUCT_CYCLES = 2
 _SUM_CYCLES = ceil_log2(TAPS)
+
+
+_GROUP = 4  # lanes that share a copy of what all of them take
 
 
 class _Centre(data.Struct):
@@ -48,21 +51,21 @@ class _Centre(data.Struct):
 
 
 class _Control(data.Struct):
-    """What a lane does. It registers this, so all of it comes a cycle before it counts."""
+    """What the lanes do. It takes two registers to get there, so all of it is set two cycles before it counts."""
 
-    shift: 1  # the window takes `i_column`, which comes in the next cycle
+    shift: 1  # the window takes `i_column`
     rows_inside: KERNEL  # which taps of the window lie on the map; the others count as `pad`
     columns_inside: KERNEL
-    weights_at: KERNEL  # kernel rows whose weights come in the next cycle as `i_weights`
+    weights_at: KERNEL  # kernel rows whose weights come as `i_weights`
     take: 1  # the weights that came become the current ones
 
 
 class DepthwiseLane(wiring.Component):
     """One channel: its 3x3 window, its weights, nine multipliers, the sum.
 
-    Members: `control`; `i_column` comes in a cycle after `shift` (oldest row first), the window's `*_inside` in the cycle
-    after that. `o` is the sum of the taps that were inside, `SUM_LATENCY` cycles after their `*_inside`, with the weights that
-    were current a cycle after those.
+    Members: `control`, which the lane registers; `i_column` (oldest row first) and i_weights come in a cycle after their
+    strobes, the window's `*_inside` in the cycle after `shift`. `o` is the sum of the window's taps, `SUM_LATENCY` cycles after
+    its `*_inside`, with the weights that were taken up to then.
     """
 
     SUM_LATENCY = 2 + _PRODUCT_CYCLES + _SUM_CYCLES
@@ -80,7 +83,6 @@ class DepthwiseLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Copies, because the lanes lie far apart.
         (control,) = copies(m, platform, self.control, 1, name="control")
         (pad,) = copies(m, platform, self.pad, 1, name="pad")
         products = []
@@ -98,7 +100,7 @@ class DepthwiseLane(wiring.Component):
                     m.d.sync += weight.eq(coming)
                 inside = control.rows_inside[row] & control.columns_inside[column]
                 m.d.sync += tap.eq(Mux(inside, window[column], pad))
-                m.submodules[f"multiplier_{place}"] = multiplier = CarryMultiplier(signed(8), signed(8))
+                m.submodules[f"multiplier_{place}"] = multiplier = CarryMultiplier(signed(8), signed(8), levels=2)
                 assert multiplier.latency == _PRODUCT_CYCLES
                 m.d.comb += [multiplier.i_x.eq(tap), multiplier.i_y.eq(weight)]
                 products.append(multiplier.o)
@@ -115,7 +117,8 @@ class DepthwiseLane(wiring.Component):
             return delay(m, pair[0], 1, name=name)
         shape = signed(len(pair[0]) + 1)
         total = Signal(shape, name=name, reset_less=True)
-        m.d.sync += total.eq(add(m, platform, *pair, shape, name=f"{name}_s"))
+        first, second = pair
+        m.d.sync += total.eq(add(m, platform, first, second, shape, name=f"{name}_s"))
         return total
 
 
@@ -155,11 +158,17 @@ class DepthwiseUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes = [DepthwiseLane() for _ in range(self._config.cols)]
-        pad = delay(m, self.descriptor.pad_value, 1, name="pad_value")
         control = Signal(_Control)
+        groups = -(-len(lanes) // _GROUP)
+        controls = copies(m, platform, control, groups, name="control")  # the lanes lie far apart
+        pads = copies(m, platform, self.descriptor.pad_value, groups, name="pad")
         for channel, lane in enumerate(lanes):
             m.submodules[f"lane_{channel}"] = lane
-            m.d.comb += [lane.pad.eq(pad), lane.control.eq(control), self.o.sums[channel].eq(lane.o)]
+            m.d.comb += [
+                lane.control.eq(controls[channel // _GROUP]),
+                lane.pad.eq(pads[channel // _GROUP]),
+                self.o.sums[channel].eq(lane.o),
+            ]
         start = delay(m, self.start, 2, name="started")  # what is derived from the descriptor is ready by then
         step = self._steps(m)
         self._feed(m, start, step, control, lanes)
@@ -212,12 +221,12 @@ class DepthwiseUnit(wiring.Component):
                 memory.write.data.eq(rows[0]),
             ]
             rows.insert(0, memory.o_data)
-        m.d.comb += control.shift.eq(delay(m, step, 1, name="shift"))
+        m.d.comb += control.shift.eq(step)
         for channel, lane in enumerate(lanes):
             m.d.comb += [lane.i_column[row].eq(word.word_select(channel, 8)) for row, word in enumerate(rows)]
 
     def _centre(self, m, start, step, control):
-        """Tells the lanes which taps lie on the map, a cycle after the step; gives the centre's `_Centre` with that.
+        """Tells the lanes which taps lie on the map; gives the centre's `_Centre` a cycle later.
 
         Counters stand below what they count, so that their sign says that it is reached.
         """
@@ -261,7 +270,7 @@ class DepthwiseUnit(wiring.Component):
             centre.marks.layer_end.eq(column.last_result & row.last_result & (tiles_left < 0)),
         ]
         for axis, inside in ((row, control.rows_inside), (column, control.columns_inside)):
-            m.d.comb += inside.eq(delay(m, Cat(~axis.first, 1, ~axis.last), 1, name=f"{axis.name}_inside"))
+            m.d.comb += inside.eq(Cat(~axis.first, 1, ~axis.last))
         return centre
 
     def _results(self, m, less, axis):
@@ -311,15 +320,16 @@ class DepthwiseUnit(wiring.Component):
             ]
 
         # Rows on their way: the first bit is the row whose address is given, the last one the row that came last.
-        row = Signal(Bank.LATENCY + KERNEL + 1)
+        row = Signal(Bank.LATENCY + KERNEL)
         fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
-        advances, take = Signal(), Signal()
+        take = Signal()
         fetching = row[:KERNEL].any()
-        m.d.sync += [advances.eq(advance), row.eq(row << 1)]
+        m.d.sync += row.eq(row << 1)
+        assert Bank.LATENCY == 2
         m.d.comb += [
-            take.eq(advances | (fresh & row[-1])),
+            take.eq(advance | (fresh & row[-1])),
             control.take.eq(take),
-            control.weights_at.eq(row[Bank.LATENCY - 1 : Bank.LATENCY - 1 + KERNEL]),
+            control.weights_at.eq(row[:KERNEL]),
         ]
         with m.If(fetching):
             m.d.sync += pointer.eq(pointer + 1)

@@ -1,28 +1,33 @@
 """Channel parameters: bias, multiplier and shift of every output channel, at the requantizer in time.
 
-memory (requant_lanes wide) --> next tile's registers --> this tile's registers --> lanes
+memory (a bank a lane) --> next tile's registers --> this tile's registers --> lanes
 """
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..config import FabricConfig
-from ..isa import SHIFT_BITS
+from ..delay import delay
+from ..primitives.bank import Bank
+from ..primitives.copies import copies
 from .requantize import Channel
 
-_SPLIT = 4  # bits of the shift that ride with the bias, so that both words of a channel fill block RAM's 36 bits
+_WORD_BITS = 36
+_CHANNEL_WORDS = -(-Shape.cast(Channel).width // _WORD_BITS)
+_LANES_A_COPY = 4  # that one copy of a strobe serves
 
 
 class ChannelParameters(wiring.Component):
     """Holds the parameters of all tiles and hands out those of the current one.
 
     Members: `i` takes three words a channel (shift, bias, multiplier) from tile entry `load_entry` on, set by `load_at`.
-    `start` fetches the entries from `entry` on; `advance` moves on to the next one in the next cycle, which must be fetched
-    by then: `FabricConfig.tile_cycles` after the last. `o` is the current tile's channels.
+    `start` fetches the entries from `entry` on; `advance` moves on to the next one, which `o` is `ADVANCE_LATENCY` cycles
+    later and which must be fetched by then: `FabricConfig.tile_cycles` after the last. `o` is the current tile's channels.
     """
+
+    ADVANCE_LATENCY = 2
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -42,79 +47,88 @@ class ChannelParameters(wiring.Component):
         m = Module()
         config = self._config
         beats, lanes = config.beats, config.requant_lanes
-        words = 2 * beats
-        m.submodules.memory = memory = Memory(
-            shape=data.ArrayLayout(unsigned(32 + _SPLIT), lanes), depth=config.tile_depth * words, init=[]
-        )
-        self._load(m, memory)
+        words = _CHANNEL_WORDS * beats
+        depth = config.tile_depth * words
+        banks = [Bank(width=_WORD_BITS, depth=depth) for _ in range(lanes)]
+        for lane, bank in enumerate(banks):
+            m.submodules[f"bank_{lane}"] = bank
+        self._load(m, banks)
 
-        # Fetch `words` words into `coming`, one a cycle, whenever it is empty.
-        read = memory.read_port()
-        pointer = Signal(range(config.tile_depth * words))
-        index = Signal(range(words))
-        fetching = Signal()
-        arriving = Signal()
-        arrived = Signal(range(words))
+        # Fetch `words` words into `coming`, one a cycle, whenever it is empty: a one walks along with them.
+        pointer = Signal(range(depth))
+        start, next_tile, begin = Signal(), Signal(), Signal()
         fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
-        coming = Signal(data.ArrayLayout(Channel, config.cols))
+        m.d.sync += start.eq(self.start)
+        m.d.comb += [begin.eq(start | next_tile)]
+        walk = [Signal(name=f"walk_{word}") for word in range(words + Bank.LATENCY)]
         complete = Signal()
-        m.d.comb += read.addr.eq(pointer)
-        m.d.sync += [arriving.eq(fetching), arrived.eq(index), complete.eq(arriving & (arrived == words - 1))]
-        with m.If(fetching):
-            m.d.sync += [pointer.eq(pointer + 1), index.eq(index + 1)]
-            with m.If(index == words - 1):
-                m.d.sync += [index.eq(0), fetching.eq(0)]
-        with m.If(arriving):
-            for beat in range(beats):
-                for lane in range(lanes):
-                    channel, word = coming[beat * lanes + lane], read.data[lane]
-                    with m.If(arrived == 2 * beat):
-                        m.d.sync += [channel.bias.eq(word[:32]), channel.shift[:_SPLIT].eq(word[32:])]
-                    with m.If(arrived == 2 * beat + 1):
-                        m.d.sync += [channel.multiplier.eq(word[:31]), channel.shift[_SPLIT:].eq(word[31:])]
-
-        next_tile = Signal()
+        m.d.sync += walk[0].eq(begin & ~self.start)
+        for sooner, later in zip(walk, [*walk[1:], complete], strict=True):
+            m.d.sync += later.eq(sooner & ~self.start & ~start)
         m.d.comb += next_tile.eq(self.advance | (fresh & complete))
-        with m.If(next_tile):
-            m.d.sync += [self.o.eq(coming), fetching.eq(1), fresh.eq(0)]
         with m.If(self.start):
-            m.d.sync += [
-                pointer.eq(self.entry << ceil_log2(words)),
-                index.eq(0),
-                fetching.eq(1),
-                arriving.eq(0),
-                complete.eq(0),
-                fresh.eq(1),
-            ]
+            m.d.sync += [pointer.eq(self.entry << ceil_log2(words)), fresh.eq(1)]
+        with m.Else():
+            m.d.sync += pointer.eq(pointer + Cat(walk[:words]).any())
+            with m.If(next_tile):
+                m.d.sync += fresh.eq(0)
+
+        groups = -(-lanes // _LANES_A_COPY)
+        coming = Signal(data.ArrayLayout(Channel, config.cols), reset_less=True)
+        current = Signal.like(coming)
+        turns = copies(m, platform, next_tile, groups, name="turn")
+        for word in range(words):
+            beat, part = divmod(word, _CHANNEL_WORDS)
+            # The walk's copies are registers, so that they come from the place before.
+            arrived = copies(m, platform, walk[word + Bank.LATENCY - 1], groups, name=f"arrived_{word}")
+            for lane, bank in enumerate(banks):
+                target = coming[beat * lanes + lane].as_value()[part * _WORD_BITS : (part + 1) * _WORD_BITS]
+                with m.If(arrived[lane // _LANES_A_COPY]):
+                    m.d.sync += target.eq(bank.o_data)
+        for lane, bank in enumerate(banks):
+            m.d.comb += bank.i_address.eq(pointer)
+            for channel in range(lane, config.cols, lanes):
+                with m.If(turns[lane // _LANES_A_COPY]):
+                    m.d.sync += current[channel].eq(coming[channel])
+        m.d.comb += self.o.eq(current)
         return m
 
-    def _load(self, m, memory):
-        """Writes a lane's two memory words as its three stream words come in."""
+    def _load(self, m, banks):
+        """Collects a channel's three stream words, and writes its memory words into its lane's bank."""
         config = self._config
         beats, lanes = config.beats, config.requant_lanes
-        write = memory.write_port(granularity=1)
         part = Signal(range(3))
         lane = Signal(range(max(lanes, 2)))
         address = Signal(range(config.tile_depth * beats))
-        shift = Signal(signed(SHIFT_BITS))
-        m.d.comb += [
-            self.i.ready.eq(1),
-            write.addr.eq((address << 1) | (part == 2)),
-        ]
-        for index in range(lanes):
-            with m.If(part == 1):
-                m.d.comb += write.data[index].eq(self.i.payload | (shift[:_SPLIT] << 32))
-            with m.Else():
-                m.d.comb += write.data[index].eq(self.i.payload[:31] | (shift[_SPLIT:] << 31))
-            m.d.comb += write.en[index].eq(self.i.valid & (part != 0) & (lane == index))
+        given = Signal(Channel, reset_less=True)
+        whole = Signal()
+        m.d.comb += self.i.ready.eq(1)
+        m.d.sync += whole.eq(self.i.valid & (part == 2) & ~self.load_at)
         with m.If(self.i.valid), m.Switch(part):
             with m.Case(0):
-                m.d.sync += [shift.eq(self.i.payload), part.eq(1)]
+                m.d.sync += [given.shift.eq(self.i.payload), part.eq(1)]
             with m.Case(1):
-                m.d.sync += part.eq(2)
+                m.d.sync += [given.bias.eq(self.i.payload), part.eq(2)]
             with m.Default():
-                m.d.sync += [part.eq(0), lane.eq(lane + 1)]
-                with m.If(lane == lanes - 1):
-                    m.d.sync += [lane.eq(0), address.eq(address + 1)]
+                m.d.sync += [given.multiplier.eq(self.i.payload), part.eq(0)]
+        with m.If(whole):
+            m.d.sync += lane.eq(lane + 1)
+            with m.If(lane == lanes - 1):
+                m.d.sync += [lane.eq(0), address.eq(address + 1)]
         with m.If(self.load_at):
             m.d.sync += [part.eq(0), lane.eq(0), address.eq(self.load_entry << ceil_log2(beats))]
+
+        # Both words of a channel, one after the other: the next channel takes three cycles to come.
+        second = delay(m, whole, 1, name="second")
+        bits = given.as_value()
+        upper = delay(m, bits[_WORD_BITS:], 1, name="upper")
+        target, place = delay(m, lane, 1, name="lane"), delay(m, address, 1, name="address")
+        word = Mux(second, upper, bits[:_WORD_BITS])
+        at = Mux(second, Cat(1, place), Cat(0, address))
+        for index, bank in enumerate(banks):
+            here = (whole & (lane == index)) | (second & (target == index))
+            m.d.comb += [
+                bank.write.enable.eq(delay(m, here, 1, name=f"enable_{index}")),
+                bank.write.address.eq(delay(m, at, 1, name=f"at_{index}")),
+                bank.write.data.eq(delay(m, word, 1, name=f"word_{index}")),
+            ]

@@ -2,11 +2,12 @@
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..config import FabricConfig
+from ..delay import delay
 from ..engine import Results
+from ..primitives.bank import Bank
 
 
 class PartialSums(wiring.Component):
@@ -16,7 +17,7 @@ class PartialSums(wiring.Component):
     stays low and `kept` marks the layer's last result.
     """
 
-    LATENCY = 2
+    LATENCY = Bank.LATENCY + 1
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -35,37 +36,31 @@ class PartialSums(wiring.Component):
         m = Module()
         config = self._config
         layout = data.ArrayLayout(signed(config.accumulator_bits), config.cols)
-        m.submodules.memory = memory = Memory(shape=layout, depth=config.partial_depth, init=[])
-        read = memory.read_port()
-        write = memory.write_port()
+        m.submodules.memory = memory = Bank(width=layout.size, depth=config.partial_depth)
 
         index = Signal(range(config.partial_depth))
         with m.If(self.start):
             m.d.sync += index.eq(0)
         with m.Elif(self.i.valid):
             m.d.sync += index.eq(index + 1)
-        m.d.comb += read.addr.eq(index)
+        m.d.comb += memory.i_address.eq(index)
 
-        valid, marks, place = Signal(), Signal.like(self.i.marks), Signal.like(index)
-        sums = Signal(layout)
-        total_place = Signal.like(index)
-        total_valid = Signal()
-        m.d.sync += [
-            valid.eq(self.i.valid),
-            marks.eq(self.i.marks),
-            place.eq(index),
-            sums.eq(self.i.sums),
-            total_valid.eq(valid),
-            self.o.marks.eq(marks),
-            total_place.eq(place),
-        ]
+        kept = layout(memory.o_data)
+        sums = delay(m, self.i.sums, Bank.LATENCY, name="sums")
+        total = Signal(layout, reset_less=True)
+        add = delay(m, self.add, 1, name="add")
         for channel in range(config.cols):
-            m.d.sync += self.o.sums[channel].eq(sums[channel] + Mux(self.add, read.data[channel], 0))
+            m.d.sync += total[channel].eq(sums[channel] + Mux(add, kept[channel], 0))
+        valid = delay(m, self.i.valid, self.LATENCY, name="valid")
+        marks = delay(m, self.i.marks, self.LATENCY, name="marks")
+        keep = delay(m, self.keep, 1, name="keep")
         m.d.comb += [
-            self.o.valid.eq(total_valid & ~self.keep),
-            self.kept.eq(total_valid & self.keep & self.o.marks.layer_end),
-            write.en.eq(total_valid & self.keep),
-            write.addr.eq(total_place),
-            write.data.eq(self.o.sums),
+            self.o.sums.eq(total),
+            self.o.marks.eq(marks),
+            self.o.valid.eq(valid & ~keep),
+            self.kept.eq(valid & keep & marks.layer_end),
+            memory.write.enable.eq(valid & keep),
+            memory.write.address.eq(delay(m, index, self.LATENCY, name="place")),
+            memory.write.data.eq(total),
         ]
         return m

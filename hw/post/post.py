@@ -14,9 +14,12 @@ from ..delay import delay
 from ..engine import Marks, Results
 from ..isa import Descriptor
 from ..memory.activations import ActivationMemory, ActivationWrite
+from ..primitives.copies import copies
 from .channels import ChannelParameters
 from .partial import PartialSums
-from .requantize import OutputRange, RequantizeLane
+from .requantize import MULTIPLIERS, OutputRange, RequantizeLane
+
+_LANES_A_COPY = 4  # that one copy of the output's range serves
 
 
 class _Beat(data.Struct):
@@ -50,6 +53,14 @@ class PostProcessor(wiring.Component):
             }
         )
 
+    @staticmethod
+    def latency_of(config: FabricConfig) -> int:
+        """Cycles from a result on `i` until `done`, where it is the layer's last: its bytes can be read."""
+        return PartialSums.LATENCY + config.beats + (config.beats > 1) + RequantizeLane.LATENCY + ActivationMemory.WRITE_LATENCY
+
+    KEPT_LATENCY = PartialSums.LATENCY + 1 + ActivationMemory.WRITE_LATENCY
+    """The same where the result stays as a partial sum."""
+
     def elaborate(self, platform):
         m = Module()
         config = self._config
@@ -71,41 +82,55 @@ class PostProcessor(wiring.Component):
             parameters.entry.eq(descriptor.tile_base),
         ]
 
-        # One beat a cycle: the result's sums, `requant_lanes` at a time.
-        held = Signal(data.ArrayLayout(signed(config.accumulator_bits), config.cols))
-        beat = Signal(range(max(config.beats, 2)))
-        now = Signal(_Beat)
-        with m.If(partial.o.valid):
-            m.d.sync += [held.eq(partial.o.sums), now.marks.eq(partial.o.marks), now.valid.eq(1), beat.eq(0)]
-        with m.Elif(now.end):
-            m.d.sync += now.valid.eq(0)
-        with m.Else():
-            m.d.sync += beat.eq(beat + 1)
-        m.d.comb += [
-            now.end.eq(beat == config.beats - 1),
-            parameters.advance.eq(now.valid & now.end & now.marks.tile_end & ~descriptor.repeat),
-        ]
+        # One beat a cycle: the result's sums, `requant_lanes` at a time. The parameters of the next tile come as late as the
+        # sums do, a register behind the beat's decision.
+        now, beat, sums = self._beats(m, partial.o)
+        m.d.comb += parameters.advance.eq(now.valid & now.end & now.marks.tile_end & ~descriptor.repeat)
+        lag = ChannelParameters.ADVANCE_LATENCY - 1
+        beat = delay(m, beat, lag, name="beat_index")
 
-        output_range = Signal(OutputRange)
+        output_range = Signal(OutputRange, reset_less=True)
         for name in ("zero_point", "low", "high", "average", "round_once"):
-            m.d.comb += output_range[name].eq(descriptor[name])
+            m.d.sync += output_range[name].eq(descriptor[name])
+        ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
         results = []
         for lane in range(config.requant_lanes):
-            m.submodules[f"lane_{lane}"] = requantize = RequantizeLane()
-            choices = range(lane, config.cols, config.requant_lanes)
+            m.submodules[f"lane_{lane}"] = requantize = RequantizeLane(
+                multipliers=(lane + 1) * MULTIPLIERS <= config.requant_multipliers, site=f"requantize_{lane}"
+            )
+            choices = [parameters.o[channel].as_value() for channel in range(lane, config.cols, config.requant_lanes)]
             m.d.comb += [
-                requantize.i_sum.eq(Array(held[channel] for channel in choices)[beat]),
-                requantize.i_channel.eq(Array(parameters.o[channel].as_value() for channel in choices)[beat]),
-                requantize.i_range.eq(output_range),
+                requantize.i_sum.eq(delay(m, sums[lane], lag, name=f"sum_{lane}")),
+                requantize.i_channel.eq(Array(choices)[beat] if config.beats > 1 else choices[0]),
+                requantize.i_range.eq(OutputRange(ranges[lane // _LANES_A_COPY])),
             ]
             results.append(requantize.o)
-        beat_out = delay(m, now, RequantizeLane.LATENCY, name="beat")
-        self._write(m, results, beat_out)
+        # The walk of the output goes a cycle ahead of the results, and waits for them in a register.
+        early = delay(m, now, lag + RequantizeLane.LATENCY - 1, name="beat")
+        self._write(m, results, early)
 
         finished = Signal()
-        m.d.comb += finished.eq((beat_out.valid & beat_out.end & beat_out.marks.layer_end) | partial.kept)
+        m.d.sync += finished.eq((early.valid & early.end & early.marks.layer_end) | partial.kept)
         m.d.comb += self.done.eq(delay(m, finished, ActivationMemory.WRITE_LATENCY, name="done"))
         return m
+
+    def _beats(self, m, results):
+        """The current beat, its index, and its sums."""
+        config = self._config
+        now = Signal(_Beat)
+        beat = Signal(range(max(config.beats, 2)))
+        if config.beats == 1:
+            m.d.comb += [now.valid.eq(results.valid), now.end.eq(1), now.marks.eq(results.marks)]
+            return now, beat, [results.sums[lane] for lane in range(config.cols)]
+        held = Signal(data.ArrayLayout(signed(config.accumulator_bits), config.cols), reset_less=True)
+        valid, marks = Signal(), Signal(Marks, reset_less=True)
+        with m.If(results.valid):
+            m.d.sync += [held.eq(results.sums), marks.eq(results.marks), valid.eq(1), beat.eq(0)]
+        with m.Elif(valid):
+            m.d.sync += [beat.eq(beat + 1), valid.eq(~now.end)]
+        m.d.comb += [now.valid.eq(valid), now.end.eq(beat == config.beats - 1), now.marks.eq(marks)]
+        lanes = range(config.requant_lanes)
+        return now, beat, [Array(held[channel] for channel in range(lane, config.cols, len(lanes)))[beat] for lane in lanes]
 
     def _write(self, m, results, beat):
         """Walks the output tensor: columns, rows, tiles; the last tile may be narrower."""
@@ -119,14 +144,16 @@ class PostProcessor(wiring.Component):
         def lanes_of(tiles):
             return Mux(tiles == 1, descriptor.last_lanes, config.cols)
 
-        m.d.comb += [
-            self.write.enable.eq(beat.valid & (lanes_left != 0)),
-            self.write.count.eq(Mux(lanes_left > config.requant_lanes, config.requant_lanes, lanes_left)),
-        ]
+        count = Signal(range(config.cols + 1))
         position = Signal(bits, name="position")
+        m.d.comb += count.eq(Mux(lanes_left > config.requant_lanes, config.requant_lanes, lanes_left))
+        m.d.comb += [
+            self.write.enable.eq(delay(m, beat.valid & (lanes_left != 0), 1, name="enable")),
+            self.write.count.eq(delay(m, count, 1, name="count")),
+            self.write.address.eq(delay(m, position, 1, name="position")),
+        ]
         for lane, value in enumerate(results):
             m.d.comb += self.write.data[lane].eq(value)
-        m.d.comb += self.write.address.eq(position)
         with m.If(self.start):
             m.d.sync += [
                 tile.eq(descriptor.write_address),
@@ -139,7 +166,7 @@ class PostProcessor(wiring.Component):
         with m.Elif(beat.valid & ~beat.end):
             m.d.sync += [
                 position.eq(position + config.requant_lanes),
-                lanes_left.eq(lanes_left - self.write.count),
+                lanes_left.eq(lanes_left - count),
             ]
         with m.Elif(beat.valid):
             following = Signal(bits)

@@ -23,7 +23,7 @@ shift the reciprocal of count), and the sign comes back at the end.
 
 Only what int8 can show is kept of a shifted product: what does not fit is far outside of `low` and `high`.
 
-    cycle  1 in   2 bias   3 to 8 multiply   9, 10, 11 shift   12 round, zero point   13, 14 range
+    cycle  1 in   2 bias   3 to 8 multiply   9, 10, 11 shift   12 round, zero point   13, 14, 15 range
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -73,13 +73,13 @@ class OutputRange(data.Struct):
 class RequantizeLane(wiring.Component):
     """One sum a cycle to int8. `o` follows `i_sum` and `i_channel` by `LATENCY` cycles; `i_range` holds still.
 
-    The sum with its bias must fit `ACCUMULATOR_BITS`. Shifts are -31 to `MAX_LEFT_SHIFT`.
+    The sum with its bias must lie within `LARGEST_SUM`, modulo 2**`ACCUMULATOR_BITS`. Shifts are -31 to `MAX_LEFT_SHIFT`.
 
     With `multipliers` the lane takes `MULTIPLIERS` hardware multipliers of 18 bits, for 18 of x's bits; the others' products,
     or all, are made of carry chains.
     """
 
-    LATENCY = 8 + len(_SHIFT_STAGES) + 3
+    LATENCY = 8 + len(_SHIFT_STAGES) + 4
 
     def __init__(self, *, multipliers: bool = True, site: str = ""):
         self._multipliers = multipliers
@@ -122,12 +122,14 @@ class RequantizeLane(wiring.Component):
         m.d.sync += doubled.eq(add(m, platform, point, half, doubled.shape(), name="pointed", y_flip=negative))
         placed = doubled[1:].as_signed()
 
-        below, above = Signal(), Signal()
-        m.d.sync += [
-            below.eq((outside & sign) | (~outside & (placed < self.i_range.low))),
-            above.eq((outside & ~sign) | (~outside & (placed > self.i_range.high))),
-        ]
-        inside = delay(m, placed[:8], 1, name="inside")
+        # Comparisons are signs of differences; what is outside may be on the other side.
+        difference = signed(_RESULT_BITS + 1)
+        under = add(m, platform, placed, self.i_range.low, difference, name="under", y_flip=Const(1, 1), carry=1)
+        over = add(m, platform, self.i_range.high, placed, difference, name="over", y_flip=Const(1, 1), carry=1)
+        signs = delay(m, Cat(under[-1], over[-1]), 1, name="signs")
+        away = delay(m, Cat(outside & sign, outside & ~sign), 1, name="away")
+        below, above = delay(m, Mux(away.any(), away, signs), 1, name="range")
+        inside = delay(m, placed[:8], 2, name="inside")
         m.d.sync += self.o.eq(Mux(below, self.i_range.low, Mux(above, self.i_range.high, inside)))
         return m
 
@@ -146,27 +148,29 @@ class RequantizeLane(wiring.Component):
             m.d.comb += [part.i_x.eq(upper), part.i_y.eq(factor)]
             parts.append(part.o)
         m.submodules.lower = lower = CarryMultiplier(
-            unsigned(_LOW_BITS), unsigned(MULTIPLIER_BITS), addend=signed(2), addend_log2=_NUDGE
+            unsigned(_LOW_BITS), unsigned(MULTIPLIER_BITS), addend=signed(2), addend_log2=_NUDGE, levels=2
         )
         m.d.comb += [lower.i_x.eq(x[:_LOW_BITS]), lower.i_y.eq(multiplier), lower.i_addend.eq(nudge)]
-        assert (Multiplier.LATENCY, lower.latency) == (3, 4)
+        lag = Multiplier.LATENCY + 1 - lower.latency  # until the upper part's products are one
 
         bits = _PRODUCT_BITS - _LOW_BITS
         above = Signal(signed(bits), reset_less=True)
         high = add(m, platform, parts[0][_SPLIT:].as_signed(), parts[1], signed(bits - _SPLIT), name="high")
         m.d.sync += above.eq(Cat(parts[0][:_SPLIT], high))
-        below = lower.o[_LOW_BITS:].as_signed()
+        below = delay(m, lower.o[_LOW_BITS:].as_signed(), lag, name="below")
         # A chain of 49 bits would be the slowest one of all.
         half = bits // 2
         first, second = Signal(half + 1, reset_less=True), Signal(signed(bits - half), reset_less=True)
         m.d.sync += first.eq(add(m, platform, above[:half], below[:half], unsigned(half + 1), name="first_half"))
-        rest = [delay(m, side[half:].as_signed(), 1, name=name) for side, name in ((above, "above_r"), (below, "below_r"))]
-        m.d.sync += second.eq(add(m, platform, *rest, second.shape(), name="second_half", carry=first[half]))
+        x, y = (delay(m, side[half:].as_signed(), 1, name=name) for side, name in ((above, "above_r"), (below, "below_r")))
+        m.d.sync += second.eq(add(m, platform, x, y, second.shape(), name="second_half", carry=first[half]))
         return Cat(Const(0, _LOW_BITS), delay(m, first[:half], 1, name="first_r"), second)
 
     def _multiply_by_carries(self, m, platform, x, multiplier, nudge):
         """The same, without a hardware multiplier."""
-        m.submodules.product = product = CarryMultiplier(x.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE)
+        m.submodules.product = product = CarryMultiplier(
+            x.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE, levels=2
+        )
         m.d.comb += [product.i_x.eq(x), product.i_y.eq(multiplier), product.i_addend.eq(nudge)]
         return delay(m, product.o[:_PRODUCT_BITS], _PRODUCT_CYCLES - product.latency, name="product")
 

@@ -16,7 +16,7 @@ Yosys alone sends every product to a DSP, or to three times the LUTs; and nextpn
 one to bring a constant carry in, one to bring an unread carry out. Chains here begin with a half cell that knows its carry.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from amaranth.hdl import Cat, Const, Instance, Module, Shape, Signal, Value, signed, unsigned
@@ -50,11 +50,21 @@ class _Bit(NamedTuple):
 def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
     """The sum's bits, modulo 2**len(bits)."""
     # The first half cell is no place: its LUT4 is 0, so that its carry is its LUT2's, whatever comes in.
-    begin = _Bit(p=_FIRST, a=carry) if isinstance(carry, Signal) else _Bit(p=_ONE if carry else _ZERO)
+    begin = _Bit(p=_FIRST, a=carry) if isinstance(carry, Value) else _Bit(p=_ONE if carry else _ZERO)
+    below: list[Value] = []
+    if not len(bits) % 2 and begin.p == _ZERO and (bits[0].p, bits[0].q) == (_FIRST, _AND) and bits[0].d is None:
+        # That would leave a half cell over at the end, so let the first one give the carry of the first place instead.
+        one, other = bits[0].a, bits[0].c
+        assert one is not None
+        assert other is not None
+        begin = _Bit(p=_AND, a=one, b=other)
+        below.append(one ^ other)
+        bits = bits[1:]
     bits = [begin, *bits]
-    if len(bits) % 2:
+    places = len(bits)
+    if places % 2:
         bits.append(_Bit())
-    sums = []
+    sums: list[Value] = []
     carries: dict[str, Value] = {}
     for index in range(0, len(bits), 2):
         ports: dict[str, object] = dict(carries)
@@ -70,7 +80,7 @@ def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
             ports["o_COUT"] = following
             carries = {"i_CIN": following}
         m.submodules[f"{name}_{index}"] = Instance("CCU2C", **ports)
-    return sums[1:]
+    return below + sums[1:places]
 
 
 def _bit_of(value: Value, place: int) -> Value | None:
@@ -159,11 +169,12 @@ class _Term:
 class CarryMultiplier(wiring.Component):
     """`o = i_x * i_y`, or `o = i_x * i_y + i_addend * 2**addend_log2`, `latency` cycles later, a product a cycle.
 
-    Parameters: shapes `x`, `y` and `addend`. Cost on the ECP5: (rows - 1) * (width + 3) LUT4 or so, with a row for each bit of
-    the narrower operand and one for the addend.
+    Parameters: shapes `x`, `y` and `addend`; `levels`, additions between one register and the next: two of them take half the
+    flip-flops, and the clock some 20 % (carries of both run at the same time). Cost on the ECP5: (rows - 1) * (width + 3)
+    LUT4 or so, with a row for each bit of the narrower operand and one for the addend.
     """
 
-    def __init__(self, x, y, *, addend=None, addend_log2: int = 0):
+    def __init__(self, x, y, *, addend=None, addend_log2: int = 0, levels: int = 1):
         x, y = Shape.cast(x), Shape.cast(y)
         if not x.width or not y.width:
             raise ValueError(f"a multiplier's operands must have 1 bit or more, not {x.width} and {y.width}")
@@ -178,12 +189,13 @@ class CarryMultiplier(wiring.Component):
         self._has_addend = addend is not None
         self._addend_log2 = addend_log2
         self._rows = min(x.width, y.width) + self._has_addend
+        self._levels = levels
         super().__init__({**members, "o": Out(_shape(low, high))})
 
     @property
     def latency(self) -> int:
         """Cycles from the operands to their product."""
-        return max(ceil_log2(self._rows), 1)
+        return -(-max(ceil_log2(self._rows), 1) // self._levels)
 
     def elaborate(self, platform):
         m = Module()
@@ -207,8 +219,15 @@ class CarryMultiplier(wiring.Component):
         while rows:
             pair, rows = rows[-2:], rows[:-2]
             terms.insert(0, _first_level(m, pair, f"row_{len(rows)}"))
-        level = 0
-        while len(terms) > 1:
+        level = 1
+        while True:
+            if len(terms) == 1 or level % self._levels == 0:
+                terms = [
+                    replace(term, value=delay(m, term.value, 1, name=f"level_{level}_{index}"))
+                    for index, term in enumerate(terms)
+                ]
+            if len(terms) == 1:
+                break
             pairs = [terms[index : index + 2] for index in range(0, len(terms), 2)]
             terms = [_sum(m, platform, pair, f"sum_{level}_{index}") for index, pair in enumerate(pairs)]
             level += 1
@@ -217,21 +236,21 @@ class CarryMultiplier(wiring.Component):
 
 
 def _first_level(m, rows: list[_Row], name: str) -> _Term:
-    """One or two rows as a registered number."""
+    """One or two rows as a number."""
     rows = sorted(rows, key=lambda row: row.log2)
     lower, upper = rows[0], rows[-1]
     base = lower.log2
     low, high = (sum(limits) >> base for limits in zip(*(row.limits for row in rows), strict=True))
-    register = Signal(_shape(low, high), name=name, reset_less=True)
+    total = Signal(_shape(low, high), name=name)
     # Below the upper row's first place there is nothing to add.
-    end = base + len(register)
+    end = base + len(total)
     begin = upper.log2 if len(rows) == 2 or upper.negative else end
     below = (lower.bit(place) for place in range(base, begin))
     bits: list[Value] = [Const(0) if bit is None else bit & lower.gate for bit in below]
     if begin < end:
         bits += _chain(m, [_add_rows(rows, place) for place in range(begin, end)], int(any(r.negative for r in rows)), name)
-    m.d.sync += register.eq(Cat(*bits))
-    return _Term(register, base, low, high)
+    m.d.comb += total.eq(Cat(*bits))
+    return _Term(total, base, low, high)
 
 
 def _add_rows(rows: list[_Row], place: int) -> _Bit:
@@ -249,24 +268,17 @@ def _add_rows(rows: list[_Row], place: int) -> _Bit:
 
 
 def _sum(m, platform, terms: list[_Term], name: str) -> _Term:
-    """One or two terms as a registered number; the bits of one that lie below the other's pass by."""
+    """One or two terms as a number; the bits of one that lie below the other's pass by."""
     if len(terms) == 1:
-        (term,) = terms
-        return _Term(delay(m, term.value, 1, name=name), term.log2, term.low, term.high)
+        return terms[0]
     lower, upper = sorted(terms, key=lambda term: term.log2)
     apart = upper.log2 - lower.log2
     low, high = lower.low + (upper.low << apart), lower.high + (upper.high << apart)
-    register = Signal(_shape(low, high), name=name, reset_less=True)
+    result = Signal(_shape(low, high), name=name)
     passing = Signal(Shape(max(len(lower.value), apart + 1), lower.value.shape().signed), name=f"{name}_lower")
     m.d.comb += passing.eq(lower.value)
-    shape = Shape(len(register) - apart, register.shape().signed)
-    total = add(
-        m,
-        platform,
-        passing[apart:].as_signed() if passing.shape().signed else passing[apart:],
-        upper.value,
-        shape,
-        name=f"{name}_s",
-    )
-    m.d.sync += register.eq(Cat(passing[:apart], total))
-    return _Term(register, lower.log2, low, high)
+    rest = passing[apart:].as_signed() if passing.shape().signed else passing[apart:]
+    shape = Shape(len(result) - apart, result.shape().signed)
+    total = add(m, platform, rest, upper.value, shape, name=f"{name}_s")
+    m.d.comb += result.eq(Cat(passing[:apart], total))
+    return _Term(result, lower.log2, low, high)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from celosia.hw.config import preset
+from celosia.hw.config import ACCUMULATOR_BITS, preset
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
@@ -35,7 +35,7 @@ def random_channels(rng, count):
     """Words as they are loaded, and as they come out; noise above the width of each field must not matter."""
     words, channels = [], []
     for _ in range(count):
-        shift, bias = int(rng.integers(-31, 8)), int(rng.integers(-(2**31), 2**31))
+        shift, bias = int(rng.integers(-31, 8)), int(rng.integers(-(2 ** (ACCUMULATOR_BITS - 1)), 2 ** (ACCUMULATOR_BITS - 1)))
         multiplier = int(rng.integers(2**31))
         words += [shift & 0xFFFFFFFF, bias & 0xFFFFFFFF, multiplier]
         channels.append((bias, multiplier, shift))
@@ -79,8 +79,11 @@ def test_tiles_come_in_time(bench, rows, lanes):
                 ctx.set(unit.advance, 1)
                 await ctx.tick()
                 ctx.set(unit.advance, 0)
+                await bench.ticks(ctx, unit.ADVANCE_LATENCY - 2)
+                assert as_channels(ctx.get(unit.o)) == expected[tile], "too early"
+                await ctx.tick()
                 assert as_channels(ctx.get(unit.o)) == expected[tile + 1], f"late for tile {tile + 1 - entry}"
-                await bench.ticks(ctx, config.tile_cycles - 1)
+                await bench.ticks(ctx, config.tile_cycles - unit.ADVANCE_LATENCY)
 
     bench.run(unit, testbench)
 

@@ -11,8 +11,11 @@ from celosia.hw.post.partial import PartialSums
 CONFIG = replace(preset("mini"), name="partial", partial_depth=16)
 
 
+HALF = 2 ** (CONFIG.accumulator_bits - 1)
+
+
 def wrap(value):
-    return (value + 2**31) % 2**32 - 2**31
+    return (value + HALF) % (2 * HALF) - HALF
 
 
 def run_pieces(bench, pieces, gap):
@@ -56,7 +59,7 @@ def run_pieces(bench, pieces, gap):
 @pytest.mark.parametrize("depth", [1, 7, 16])
 def test_pieces_add_up(bench, gap, depth):
     """Three layers of one to four pieces, one after another; the last piece of each hands the totals on."""
-    layers = [[bench.rng.integers(-(2**31), 2**31, (depth, CONFIG.cols)) for _ in range(count)] for count in (3, 1, 2, 4)]
+    layers = [[bench.rng.integers(-HALF, HALF, (depth, CONFIG.cols)) for _ in range(count)] for count in (3, 1, 2, 4)]
     pieces = [(index > 0, index + 1 < len(layer), sums) for layer in layers for index, sums in enumerate(layer)]
     outputs = run_pieces(bench, pieces, gap)
     finished = [values for (_, keep, _), values in zip(pieces, outputs, strict=True) if not keep]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
+from celosia.hw.config import ACCUMULATOR_BITS, preset
 from celosia.hw.engine import Marks
 from celosia.hw.post.vector import ADD_LEFT_SHIFT, VectorUnit
 from celosia.sim.golden import multiply_by_quantized_multiplier
@@ -30,6 +30,7 @@ def simulate(bench, results, bubbles, *, add, operands=({}, {})):
         ctx.set(unit.add, add)
         ctx.set(unit.left, operands[0])
         ctx.set(unit.right, operands[1])
+        await bench.ticks(ctx, 2)
         for cycle in range(len(steps) + unit.LATENCY):
             if cycle < len(steps):
                 valid, first, last, marks, values = steps[cycle]
@@ -53,7 +54,8 @@ def check_add(bench, operands, left, right, bubbles=0.0):
         return multiply_by_quantized_multiplier(centred, operand["multiplier"], -operand["shift"]).astype(np.int64)
 
     sums = simulate(bench, np.stack([left, right], axis=1), bubbles, add=1, operands=operands)
-    expected = scaled(left, operands[0]) + scaled(right, operands[1])
+    half = 2 ** (ACCUMULATOR_BITS - 1)
+    expected = (scaled(left, operands[0]) + scaled(right, operands[1]) + half) % (2 * half) - half
     wrong = np.argwhere(sums != expected)
     assert wrong.size == 0, (
         f"{operands}: {left[*wrong[0]]} + {right[*wrong[0]]} is {sums[*wrong[0]]}, not {expected[*wrong[0]]}"

@@ -1,0 +1,95 @@
+"""Sums and products of carry chains: what the ECP5's cells compute is what the portable twin computes."""
+
+import celosia.hw.primitives.carry as carry_module
+import pytest
+from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from celosia.hw.primitives.carry import CarryMultiplier, add
+from twins import first_difference
+
+SHAPES = [
+    (signed(8), signed(8)),
+    (signed(10), unsigned(31)),
+    (unsigned(17), unsigned(31)),
+    (signed(9), unsigned(3)),
+    (unsigned(1), signed(5)),
+    (unsigned(4), unsigned(4)),
+]
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize(("x", "y"), SHAPES)
+def test_products(x, y, levels):
+    assert first_difference(lambda: CarryMultiplier(x, y, levels=levels), cycles=10_000) is None
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_products_with_an_addend(levels):
+    def make():
+        return CarryMultiplier(signed(9), unsigned(31), addend=signed(2), addend_log2=10, levels=levels)
+
+    assert first_difference(make, cycles=10_000) is None
+
+
+@pytest.mark.parametrize(("x", "y"), SHAPES)
+def test_the_twin_multiplies(bench, x, y):
+    """Every product at the latency that the instance names, a product a cycle; half the registers with two levels."""
+    multiplier = CarryMultiplier(x, y, levels=2)
+    assert multiplier.latency == -(-CarryMultiplier(x, y).latency // 2)
+    low = [-(1 << (shape.width - 1)) if shape.signed else 0 for shape in (x, y)]
+    pairs = [[int(bench.rng.integers(least, least + (1 << shape.width))) for least, shape in zip(low, (x, y), strict=True)]
+             for _ in range(200)]  # fmt: skip
+    pairs += [[a, b] for a in (low[0], low[0] + (1 << x.width) - 1) for b in (low[1], low[1] + (1 << y.width) - 1)]
+    products = []
+
+    async def testbench(ctx):
+        for a, b in [*pairs, *[(0, 0)] * multiplier.latency]:
+            bench.put(ctx, multiplier, i_x=a, i_y=b)
+            products.append(ctx.get(multiplier.o))
+            await ctx.tick()
+
+    bench.run(multiplier, testbench)
+    assert products[multiplier.latency :] == [a * b for a, b in pairs]
+
+
+class Adder(wiring.Component):
+    """One use of `add`."""
+
+    def __init__(self, x, y, shape, **uses):
+        self._shape, self._uses = shape, uses
+        super().__init__({"i_x": In(x), "i_y": In(y), "i_bit": In(1), "o": Out(shape)})
+
+    def elaborate(self, platform):
+        m = Module()
+        uses = {name: self.i_bit if value is None else value for name, value in self._uses.items()}
+        result = Signal(self._shape)
+        m.d.sync += result.eq(add(m, platform, self.i_x, self.i_y, self._shape, name="sum", **uses))
+        m.d.comb += self.o.eq(result)
+        return m
+
+
+USES = [
+    {},
+    {"carry": 1},
+    {"carry": None},
+    {"y_gate": None},
+    {"y_flip": None},
+    {"y_flip": None, "carry": None},
+]
+
+
+@pytest.mark.parametrize("uses", USES, ids=lambda uses: " ".join(uses) or "plain")
+@pytest.mark.parametrize("width", [9, 10])
+def test_sums(uses, width):
+    assert first_difference(lambda: Adder(signed(8), signed(6), signed(width), **uses), cycles=5000) is None
+    assert first_difference(lambda: Adder(unsigned(8), signed(9), signed(width), **uses), cycles=5000) is None
+
+
+def test_a_wrong_cell_is_noticed(monkeypatch):
+    """The comparison can fail: another truth table in the first cell of every chain."""
+    original = carry_module.Instance
+    monkeypatch.setattr(
+        carry_module, "Instance", lambda kind, **ports: original(kind, **(ports | {"p_INIT1": carry_module.Const(0x1234, 16)}))
+    )
+    assert first_difference(lambda: CarryMultiplier(signed(8), signed(8)), cycles=2000) is not None
