@@ -39,6 +39,15 @@ class LayerCounters:
     activations: int = 0
     output: int = 0
 
+    def __add__(self, other: "LayerCounters") -> "LayerCounters":
+        return LayerCounters(
+            cycles=self.cycles + other.cycles,
+            busy=self.busy + other.busy,
+            weights=self.weights + other.weights,
+            activations=self.activations + other.activations,
+            output=self.output + other.output,
+        )
+
     def __sub__(self, earlier: "LayerCounters") -> "LayerCounters":
         return LayerCounters(
             cycles=self.cycles - earlier.cycles,
@@ -68,6 +77,19 @@ class Counters:
     bytes_out: int = 0
     layers: Mapping[str, LayerCounters] = field(default_factory=dict)
     descriptors: tuple[LayerCounters, ...] = ()
+
+    def __add__(self, other: "Counters") -> "Counters":
+        names = dict.fromkeys((*self.layers, *other.layers))
+        none = LayerCounters()
+        return Counters(
+            samples=self.samples + other.samples,
+            cycles=self.cycles + other.cycles,
+            cycles_io=self.cycles_io + other.cycles_io,
+            bytes_in=self.bytes_in + other.bytes_in,
+            bytes_out=self.bytes_out + other.bytes_out,
+            layers={name: self.layers.get(name, none) + other.layers.get(name, none) for name in names},
+            descriptors=tuple(one + two for one, two in zip_longest(self.descriptors, other.descriptors, fillvalue=none)),
+        )
 
     def __sub__(self, earlier: "Counters") -> "Counters":
         return Counters(

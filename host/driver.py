@@ -36,11 +36,8 @@ class FabricDevice:
         self._schedule = schedule(graph, config)
         self._commands = emit(self._schedule)
         self._transport = transport
-        self._samples = self._cycles = self._cycles_io = self._words_in = self._words_out = 0
-        self._layers: dict[str, npt.NDArray[np.int64]] = defaultdict(lambda: np.zeros(RECORD_WORDS, np.int64))
-        # The records of one inference after another, a sum a descriptor.
-        self._records: list[npt.NDArray[np.int64]] = []
-        self._descriptors = np.zeros((0, RECORD_WORDS), np.int64)
+        self._total = Counters()  # of whole inferences: what a lost one has cost does not count
+        self._begin()
         transport.write(self._commands.setup)
 
     @property
@@ -50,33 +47,41 @@ class FabricDevice:
 
     def infer(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Runs one sample."""
+        self._begin()
         values = dict(inputs)
-        self._records = []
         for index, step in enumerate(self._schedule.steps):
             if isinstance(step, Segment):
                 self._run_segment(index, step, values)
             else:
                 values[step.output] = reference.evaluate(step, [values[name] for name in step.inputs], self._graph)
-        self._samples += 1
-        records = np.concatenate([np.zeros((0, RECORD_WORDS), np.int64), *self._records])
-        self._descriptors = records + self._descriptors if len(self._descriptors) else records
+        self._total += self._counted()
         return {name: values[name] for name in self._graph.outputs}
 
     def counters(self) -> Counters:
         """What was counted since the device was opened."""
+        return self._total
+
+    def close(self) -> None:
+        """Lets the transport go."""
+        self._transport.close()
+
+    def _begin(self) -> None:
+        """Counts anew."""
+        self._cycles = self._cycles_io = self._words_in = self._words_out = 0
+        self._layers: dict[str, npt.NDArray[np.int64]] = defaultdict(lambda: np.zeros(RECORD_WORDS, np.int64))
+        self._records: list[npt.NDArray[np.int64]] = []
+
+    def _counted(self) -> Counters:
+        """What this inference has cost."""
         return Counters(
-            samples=self._samples,
+            samples=1,
             cycles=self._cycles,
             cycles_io=self._cycles_io,
             bytes_in=4 * self._words_in,
             bytes_out=4 * self._words_out,
             layers={name: _counters(counts) for name, counts in self._layers.items()},
-            descriptors=tuple(_counters(counts) for counts in self._descriptors),
+            descriptors=tuple(_counters(counts) for records in self._records for counts in records),
         )
-
-    def close(self) -> None:
-        """Lets the transport go."""
-        self._transport.close()
 
     def _run_segment(self, index: int, segment: Segment, values: dict[str, Array]) -> None:
         """Sends a segment's inputs, runs its programs, and takes its results."""

@@ -62,6 +62,32 @@ class FabricReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceReport:
+    """What one of the run's devices did.
+
+    samples         that it answered
+    cycles          of the fabric for one of them
+    lost            what happened to it; None where it works still
+    """
+
+    name: str
+    samples: int
+    cycles: Number | None
+    lost: str | None
+
+    @classmethod
+    def of(cls, name: str, samples: int, counters: Counters | None, lost: Exception | None) -> "DeviceReport":
+        """From what was counted."""
+        cycles = None if counters is None or not samples else _mean(counters.cycles, samples)
+        return cls(name=name, samples=samples, cycles=cycles, lost=None if lost is None else str(lost))
+
+    def __str__(self) -> str:
+        each = f", {_count(self.cycles)} cycles each" if self.cycles is not None else ""
+        lost = f"; lost: {self.lost}" if self.lost else ""
+        return f"{self.name}: {_plural(self.samples, 'inference')}{each}{lost}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """One run of a session.
 
@@ -73,6 +99,7 @@ class Report:
     bytes_out       from it
     seconds         of the whole run, on the clock on the wall
     layers          every node, in the order in which they run
+    devices         what each device did
     """
 
     model: str
@@ -87,10 +114,15 @@ class Report:
     bytes_out: Number
     seconds: float
     layers: tuple[LayerReport, ...]
+    devices: tuple[DeviceReport, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `R.json`: dictionaries, lists, strings, numbers, None."""
-        return {**asdict(self), "layers": [{**asdict(layer), "stalls": dict(layer.stalls)} for layer in self.layers]}
+        return {
+            **asdict(self),
+            "layers": [{**asdict(layer), "stalls": dict(layer.stalls)} for layer in self.layers],
+            "devices": [asdict(device) for device in self.devices],
+        }
 
     def to_json(self) -> str:
         """The text of `R.json`."""
@@ -165,6 +197,7 @@ def make_report(
     counters: Counters | None,
     samples: int,
     seconds: float,
+    devices: tuple[DeviceReport, ...] = (),
 ) -> Report:
     """The report of a run of `samples` inferences; `counters` are its sums, None of a device that counts nothing."""
     layers = tuple(_layer(place, graph, fabric, counters) for place in placements)
@@ -183,6 +216,7 @@ def make_report(
         bytes_out=0 if counters is None else _mean(counters.bytes_out, samples),
         seconds=seconds,
         layers=layers,
+        devices=devices,
     )
 
 

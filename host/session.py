@@ -1,7 +1,7 @@
 """A network on a device: load once, run batches, read where the cycles went."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -15,8 +15,9 @@ from ..sim.errors import DeviceError, ModelError
 from .device import Array, Counters, open_device
 from .ir import Graph, Tensor
 from .passes import simplify
-from .report import Report, make_report
+from .report import DeviceReport, Report, make_report
 from .samples import prepare
+from .spread import Worker, spread
 
 if TYPE_CHECKING:
     from .roofline import Roofline
@@ -55,7 +56,8 @@ class Session:
     Parameters
     ----------
     model: path of a model file, or a graph.
-    device: "sim", the simulated fabric; "golden", the golden models.
+    device: "sim", the simulated fabric; "golden", the golden models; "serial:///dev/ttyUSB0?baud=3000000", a board. A list of
+        them spreads the samples; if one is lost on the way, the others do its share.
     fabric: name of a preset, or a configuration of your own. ValueError where there is no such preset.
     trace: file for the waveforms of the fabric.
 
@@ -66,15 +68,27 @@ class Session:
     def __init__(
         self,
         model: Model,
-        device: str = "sim",
+        device: str | Sequence[str] = "sim",
         fabric: str | FabricConfig = "ecp5-85",
         trace: str | os.PathLike[str] | None = None,
     ) -> None:
         self._graph = load_model(model)
         self._input = input_of(self._graph)
         self._fabric = preset(fabric) if isinstance(fabric, str) else fabric
-        self._name = device
-        self._device = open_device(device, self._graph, self._fabric, None if trace is None else Path(trace))
+        names = (device,) if isinstance(device, str) else tuple(device)
+        if not names:
+            raise DeviceError("a session needs a device: sim, golden, or a board's serial port")
+        if trace is not None and len(names) > 1:
+            raise DeviceError(f"{len(names)} devices cannot write one trace: leave the trace out, or take one device")
+        self._name = ", ".join(names)
+        self._workers: list[Worker] = []
+        try:
+            for name in names:
+                opened = open_device(name, self._graph, self._fabric, None if trace is None else Path(trace))
+                self._workers.append(Worker(name, opened))
+        except BaseException:
+            self.close()
+            raise
         self._report: Report | None = None
         self._counted: Counters | None = None
 
@@ -85,8 +99,9 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Lets the device go, and completes the trace."""
-        self._device.close()
+        """Lets the devices go, and completes the trace."""
+        for worker in self._workers:
+            worker.device.close()
 
     @property
     def graph(self) -> Graph:
@@ -120,26 +135,35 @@ class Session:
         samples = prepare(x, self._input)
         total = len(samples)
         outputs = [self._empty(name, total) for name in self._graph.outputs]
-        before = self._device.counters()
+        before = [worker.device.counters() for worker in self._workers]
+        shares = dict.fromkeys(map(id, self._workers), 0)
         start = perf_counter()
         if progress is not None:
             progress(0, total)
-        for first in range(0, total, self._device.batch):
-            part = samples[first : first + self._device.batch]
-            answers = self._device.infer({self._input.name: part})
+        done = 0
+        for part in spread(self._workers, self._input.name, samples):
             for output, name in zip(outputs, self._graph.outputs, strict=True):
-                output[first : first + len(part)] = answers[name].reshape(len(part), *output.shape[1:])
+                output[part.first : part.first + part.count] = part.answers[name].reshape(part.count, *output.shape[1:])
+            done += part.count
+            shares[id(part.worker)] += part.count
             if progress is not None:
-                progress(first + len(part), total)
+                progress(done, total)
         seconds = perf_counter() - start
-        after = self._device.counters()
-        self._counted = None if after is None or before is None else after - before
+        counted = [
+            None if earlier is None or later is None else later - earlier
+            for earlier, later in zip(before, (worker.device.counters() for worker in self._workers), strict=True)
+        ]
+        self._counted = _sum(counted)
         self._report = make_report(
             graph=self._graph,
             fabric=self._fabric,
             device=self._name,
-            placements=self._device.placements,
+            placements=self._workers[0].device.placements,
             counters=self._counted,
+            devices=tuple(
+                DeviceReport.of(worker.name, shares[id(worker)], counters, worker.lost)
+                for worker, counters in zip(self._workers, counted, strict=True)
+            ),
             samples=total,
             seconds=seconds,
         )
@@ -172,3 +196,13 @@ class Session:
         tensor = self._graph.tensors[name]
         sample = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
         return np.empty((samples, *sample), tensor.dtype)
+
+
+def _sum(counted: Sequence[Counters | None]) -> Counters | None:
+    """What several devices counted; None where one of them counts nothing."""
+    total = Counters()
+    for counters in counted:
+        if counters is None:
+            return None
+        total += counters
+    return total

@@ -16,7 +16,7 @@ refuses layers whose weights could exceed it; without its bias, a sum may wrap."
 
 _BEATS_LIMIT = 4
 
-_MAY_BE_ZERO = ("depthwise_tiles", "requant_multipliers")
+_MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "requant_multipliers")
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -32,6 +32,7 @@ class FabricConfig:
                         layer writes is the word that the next one reads
     row_groups          groups into which the array's rows are cut, with a register more between them: on the ECP5 one for
                         each row of multipliers on the chip
+    carry_rows          rows of the array, its last ones, that multiply by carry chains where the chip has too few multipliers
     weight_depth        words of the weight buffer; a word is rows x cols weights, one for every cell
     activation_bytes    bytes of activation memory
     requant_lanes       sums requantized a cycle; divides `cols`
@@ -48,6 +49,7 @@ class FabricConfig:
     rows: int
     cols: int
     row_groups: int
+    carry_rows: int
     weight_depth: int
     activation_bytes: int
     requant_lanes: int
@@ -77,6 +79,8 @@ class FabricConfig:
             )
         if self.activation_bytes % self.rows:
             raise ValueError(f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}")
+        if self.carry_rows > self.rows:
+            raise ValueError(f"fabric {self.name!r}: carry_rows must be at most rows, not {self.carry_rows}")
         if self.row_groups > self.rows:
             raise ValueError(f"fabric {self.name!r}: row_groups must be at most rows, not {self.row_groups}")
         if self.weight_depth < 2:
@@ -137,6 +141,7 @@ _PRESETS = {
             rows=4,
             cols=4,
             row_groups=1,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=16384,
             requant_lanes=2,
@@ -148,29 +153,51 @@ _PRESETS = {
             program_words=2048,
             record_depth=64,
         ),
-        # LFE5U-25F: 28 multipliers, 56 block RAMs.
+        # LFE5U-12F and -25F: 28 multipliers, 56 block RAMs. The last row does without multipliers, depthwise layers
+        # without a unit of their own.
         FabricConfig(
             name="ecp5-25",
             rows=8,
             cols=8,
             row_groups=1,
+            carry_rows=1,
+            weight_depth=1024,
+            activation_bytes=16384,
+            requant_lanes=4,
+            requant_multipliers=0,
+            tile_depth=128,
+            depthwise_tiles=0,
+            line_depth=64,
+            partial_depth=16,
+            program_words=1024,
+            record_depth=64,
+        ),
+        # LFE5U-45F: 72 multipliers, 108 block RAMs.
+        FabricConfig(
+            name="ecp5-45",
+            rows=8,
+            cols=8,
+            row_groups=1,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=32768,
             requant_lanes=4,
-            requant_multipliers=0,
+            requant_multipliers=8,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
-            partial_depth=128,
+            partial_depth=16,
             program_words=2048,
             record_depth=64,
         ),
-        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them.
+        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them, and
+        # requantizers take the others.
         FabricConfig(
             name="ecp5-85",
             rows=16,
             cols=16,
             row_groups=3,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=65536,
             requant_lanes=16,
@@ -178,8 +205,8 @@ _PRESETS = {
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
-            partial_depth=512,
-            program_words=4096,
+            partial_depth=16,
+            program_words=2048,
             record_depth=128,
         ),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
@@ -188,6 +215,7 @@ _PRESETS = {
             rows=16,
             cols=16,
             row_groups=3,
+            carry_rows=0,
             weight_depth=32,
             activation_bytes=65536,
             requant_lanes=16,
@@ -196,7 +224,7 @@ _PRESETS = {
             depthwise_tiles=112,
             line_depth=512,
             partial_depth=512,
-            program_words=4096,
+            program_words=2048,
             record_depth=128,
         ),
     )

@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
         SimulatedBoard(simulator, cycles_per_bit=cycles_per_bit, link=arguments.link) as simulated,
     ):
         print(
-            f"{board.name} with fabric {fabric.name} at {settings.clock_hz / 1e6:g} MHz, {board.link.baud:,} baud, is simulated:\n"
+            f"{board.name}, fabric {fabric.name}, {settings.clock_hz / 1e6:g} MHz, {board.link.baud:,} baud, is simulated at\n"
             f"serial://{arguments.link or simulated.path}?baud={board.link.baud}\n"
             "until it is interrupted (Ctrl-C)",
             flush=True,

@@ -34,8 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_fabric(parser)
     parser.add_argument(
         "--device",
-        default="sim",
-        help="sim, the fabric simulated cycle by cycle; golden, the golden models (default: %(default)s)",
+        action="append",
+        help="sim, the fabric simulated cycle by cycle; golden, the golden models; serial:///dev/ttyUSB0?baud=N, a board; "
+        "several times to spread the samples over several (default: sim)",
     )
     parser.add_argument("--limit", metavar="N", type=positive, help="run the first N samples alone")
     parser.add_argument("--json", metavar="R.json", help="the report, for programs")
@@ -53,6 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Runs, writes the files, then prints the table."""
     _check_paths(arguments)
     fabric = fabric_of(arguments.fabric)
+    devices = arguments.device or ["sim"]
 
     from .. import samples
     from ..charts import chart, chart_format
@@ -75,8 +77,8 @@ def execute(arguments: argparse.Namespace) -> int:
             if len(graph.outputs) > 1 and arguments.output and not _is_npz(arguments.output):
                 raise UsageError(f"{graph.name} has {len(graph.outputs)} outputs: --output must name a .npz file")
             progress[1] = len(x)
-            with status(f"preparing {arguments.device}"):
-                session = Session(graph, arguments.device, fabric, places.get("trace"))
+            with status(f"preparing {', '.join(devices)}"):
+                session = Session(graph, devices, fabric, places.get("trace"))
             with session, progress_bar(graph.name) as show:
 
                 def advance(done: int, total: int) -> None:
@@ -102,6 +104,9 @@ def execute(arguments: argparse.Namespace) -> int:
     console = output()
     console.print(report.table())
     console.print(report.summary())
+    if len(report.devices) > 1:
+        for device in report.devices:
+            console.print(str(device))
     return 0
 
 
@@ -119,7 +124,7 @@ def _check_paths(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{name} names the same file as {taken[real]}: {path}")
         taken[real] = f"--{name}"
     for name in _CYCLES:
-        if getattr(arguments, name) and arguments.device == "golden":
+        if getattr(arguments, name) and "golden" in (arguments.device or ()):
             raise UsageError(f"--{name} shows cycles, and device golden counts none: take device sim")
 
 

@@ -8,7 +8,7 @@ import serial
 
 from ...hw.config import FabricConfig
 from ...sim.errors import DeviceError
-from .link import TIMEOUT, Link, check_identity
+from .link import TIMEOUT, TRIES, Link, check_identity
 
 DEFAULT_BAUD = 3_000_000
 _WRITE_TIMEOUT = 10.0  # seconds in which a port must take what fits into its buffers
@@ -29,7 +29,7 @@ class SerialAddress:
         return f"serial://{self.path}"
 
 
-def parse_address(address: str) -> SerialAddress:
+def parse_address(address: str, baud: int = DEFAULT_BAUD) -> SerialAddress:
     """What stands behind `serial://`: a path, then `?baud=N&timeout=SECONDS` where wanted. Raises DeviceError."""
     parts = urlsplit(f"serial://{address}")
     path = parts.netloc + parts.path  # serial://COM3 has its port where others have a host
@@ -45,7 +45,7 @@ def parse_address(address: str) -> SerialAddress:
             options[key] = 0
         if not 0 < options[key] < float("inf"):
             raise DeviceError(f"device 'serial://{address}': {key} must be a number above 0, not {text!r}")
-    return SerialAddress(path=path, baud=int(options.get("baud", DEFAULT_BAUD)), timeout=options.get("timeout", TIMEOUT))
+    return SerialAddress(path=path, baud=int(options.get("baud", baud)), timeout=options.get("timeout", TIMEOUT))
 
 
 class SerialPort:
@@ -109,10 +109,10 @@ def open_serial(address: str, config: FabricConfig) -> Link:
     return link
 
 
-def open_link(address: SerialAddress) -> Link:
+def open_link(address: SerialAddress, *, tries: int = TRIES) -> Link:
     """The link to whatever fabric is at a serial port. Raises DeviceError."""
     port = SerialPort(address)
-    return Link(port, name=address.name, baud=address.baud, timeout=address.timeout)
+    return Link(port, name=address.name, baud=address.baud, timeout=address.timeout, tries=tries)
 
 
 def _explain(address: SerialAddress, error: Exception) -> str:

@@ -9,7 +9,7 @@ from celosia import DeviceError, ToolError
 from celosia.host.device import Counters, LayerCounters
 from celosia.host.picture import picture_format
 from celosia.host.placement import Placement
-from celosia.host.report import make_report
+from celosia.host.report import DeviceReport, make_report
 from celosia.hw.config import preset
 from rich.console import Console
 
@@ -27,6 +27,7 @@ def report(engine="mac", counters=COUNTERS, graph=None):
         counters=counters,
         samples=4,
         seconds=0.25,
+        devices=(DeviceReport(name="sim", samples=4, cycles=12, lost=None),),
     )
 
 
@@ -61,6 +62,7 @@ def test_json_has_the_keys_and_the_means():
                 "stalls": {"weights": 2.25, "activations": 0.75, "output": 0},
             }
         ],
+        "devices": [{"name": "sim", "samples": 4, "cycles": 12, "lost": None}],
     }
 
 
@@ -162,3 +164,19 @@ def test_picture_of_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(ToolError, match="its ending must be one of .*png.*, not 'xyz'"):
         report().picture(tmp_path / "cycles.xyz")
     assert picture_format("cycles.PNG") == "png"
+
+
+@pytest.mark.parametrize(
+    ("counters", "lost", "expected"),
+    [
+        (COUNTERS, None, "a: 4 inferences, 12 cycles each"),
+        (None, None, "a: 4 inferences"),
+        (COUNTERS, DeviceError("it fell off"), "a: 4 inferences, 12 cycles each; lost: it fell off"),
+    ],
+)
+def test_what_a_device_did(counters, lost, expected):
+    assert str(DeviceReport.of("a", 4, counters, lost)) == expected
+
+
+def test_a_device_that_answered_nothing_has_no_cycles():
+    assert DeviceReport.of("a", 0, Counters(cycles=7), None).cycles is None

@@ -15,7 +15,7 @@ def test_presets_have_their_names():
     assert {"mini", "ecp5-25", "ecp5-85", "ecp5-85-w8k"} <= {config.name for config in presets()}
     # What the preset is for: nearly every layer's weights stream through 8 KiB.
     assert preset("ecp5-85-w8k").weight_bytes == 8192
-    assert replace(preset("ecp5-85"), name="ecp5-85-w8k", weight_depth=32) == preset("ecp5-85-w8k")
+    assert replace(preset("ecp5-85"), name="ecp5-85-w8k", weight_depth=32, partial_depth=512) == preset("ecp5-85-w8k")
     assert (preset("ecp5-85").macs_per_cycle, preset("mini").macs_per_cycle) == (256, 16)
 
 
@@ -69,6 +69,7 @@ def test_refused_names(name, words):
         ({"requant_lanes": 3}, "requant_lanes must divide cols, not 3"),
         ({"requant_lanes": 8}, "requant_lanes must divide cols, not 8"),
         ({"activation_bytes": 16385}, "activation_bytes must be a multiple of rows, not 16385"),
+        ({"carry_rows": 5}, "carry_rows must be at most rows, not 5"),
         ({"weight_depth": 1}, "weight_depth must be 2 or more, not 1"),
         ({"weight_depth": 2.0}, "weight_depth must be a positive integer, not 2.0"),
     ],
@@ -80,7 +81,12 @@ def test_refused_sizes(changes, words):
 
 
 @pytest.mark.parametrize(
-    "size", [item.name for item in fields(FabricConfig) if item.name not in ("name", "depthwise_tiles", "requant_multipliers")]
+    "size",
+    [
+        item.name
+        for item in fields(FabricConfig)
+        if item.name not in ("name", "carry_rows", "depthwise_tiles", "requant_multipliers")
+    ],
 )
 def test_every_size_is_positive(size):
     for value in (0, -4):
