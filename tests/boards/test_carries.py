@@ -40,7 +40,7 @@ def synthesise(folder):
 
 def lut4(folder):
     """What nextpnr packs the netlist into."""
-    options = "--12k --package CABGA256 --json top.json --pack-only --write packed.json".split()
+    options = ["--12k", "--package", "CABGA256", "--json", "top.json", "--pack-only", "--write", "packed.json"]
     toolchain.run([*NEXTPNR_ECP5.command(), "-q", *options], "nextpnr-ecp5", folder)
     cells = json.loads((folder / "packed.json").read_text())["modules"]["top"]["cells"]
     return sum(cell["type"] == "TRELLIS_COMB" for cell in cells.values())
