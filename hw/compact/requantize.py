@@ -95,7 +95,7 @@ class SerialRequantizer(wiring.Component):
         with m.If(part == 1):
             m.d.sync += [shift.eq(word), negative.eq(descriptor.average & (total < 0))]
         with m.If(part == 2):
-            m.d.sync += x.eq((total ^ negative.replicate(len(total))) + word[:ACCUMULATOR_BITS] + negative)
+            m.d.sync += x.eq((total.as_unsigned() ^ negative.replicate(len(total))) + word[:ACCUMULATOR_BITS] + negative)
         product = Signal(signed(_PRODUCT_BITS), reset_less=True)
         twice = ~descriptor.average & ~descriptor.round_once & (shift < 0)
         nudge = Signal(signed(2), reset_less=True)  # in units of 2**30
@@ -125,7 +125,7 @@ class SerialRequantizer(wiring.Component):
         half, outside, sign = Signal(signed(_RESULT_BITS), reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
         above = shifted[_RESULT_BITS - 1 :]
         m.d.sync += [half.eq(shifted), outside.eq(above.any() & ~above.all()), sign.eq(shifted[-1])]
-        rounded = Cat(half[0] & ~descriptor.average, half[1:]).as_signed() ^ flip.replicate(_RESULT_BITS)
+        rounded = Cat(half[0] & ~descriptor.average, half[1:]) ^ flip.replicate(_RESULT_BITS)
         placed = Signal(signed(_RESULT_BITS))
         point = Cat(Const(1, 1), descriptor.zero_point).as_signed()
         m.d.comb += placed.eq((rounded.as_signed() + point + flip) >> 1)

@@ -78,14 +78,14 @@ class ByteWalker(wiring.Component):
         m = Module()
         config = self._config
         descriptor = self.descriptor
-        starting = Signal()  # the outermost loops stand at their begin, those inside follow
+        starting, begin = Signal(), Signal()  # the outermost loops go to their begin, then those inside
         step_end = Signal()
         first_byte = Signal()
-        m.d.sync += starting.eq(self.start)
+        m.d.sync += [starting.eq(self.start), begin.eq(starting)]
 
         last = self._loops(m, starting, step_end)
         ends = [Cat(last[: level + 1]).all() for level in range(6)]
-        with m.If(starting):
+        with m.If(begin):
             m.d.sync += self.active.eq(1)
         with m.Elif(step_end & ends[5]):
             m.d.sync += self.active.eq(0)
@@ -128,7 +128,7 @@ class ByteWalker(wiring.Component):
 
         # Which loop moves on: the first one that has not ended.
         moves = [step_end & ~last[0], *(step_end & ends[level - 1] & ~last[level] for level in range(1, 6))]
-        column = self._column(m, starting, moves)
+        column = self._column(m, starting, begin, moves)
         row, row_address = self._row(m, starting, moves)
         byte = Signal(column.shape())
         m.d.comb += [
@@ -156,7 +156,7 @@ class ByteWalker(wiring.Component):
                 m.d.sync += left.eq(Mux(starting | last[level], count, left - 1))
         return last
 
-    def _column(self, m, starting, moves):
+    def _column(self, m, starting, begin, moves):
         """Byte column of the step within the input row."""
         config = self._config
         descriptor = self.descriptor
@@ -176,8 +176,6 @@ class ByteWalker(wiring.Component):
             m.d.comb += [place.eq(output), stride.eq(descriptor.output_column_stride)]
         with m.Elif(moves[5]):
             m.d.comb += stride.eq(Mux(descriptor.diagonal, config.cols, 0))
-        begin = Signal()  # loops inside the tiles: a cycle after the start
-        m.d.sync += begin.eq(starting)
         for register, since in ((step, 0), (kernel, 1), (output, 3)):
             with m.If(begin | Cat(moves[since:]).any()):
                 m.d.sync += register.eq(moved)
