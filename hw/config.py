@@ -16,7 +16,10 @@ refuses layers whose weights could exceed it; without its bias, a sum may wrap."
 
 _BEATS_LIMIT = 4
 
-_MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "requant_multipliers")
+_MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "partial_depth", "requant_multipliers")
+
+COMPACT_LEAVES_OUT = ("depthwise_tiles", "partial_depth")
+"""Sizes of what a compact fabric has not."""
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -40,9 +43,11 @@ class FabricConfig:
     tile_depth          entries of the channel-parameter memory; an entry serves one tile of `cols` output channels
     depthwise_tiles     tiles of `cols` channels whose 3x3 weights the depthwise unit holds; 0 leaves the unit out
     line_depth          widest input map of the depthwise unit
-    partial_depth       pixels whose partial sums can wait while the weight buffer is refilled
+    partial_depth       pixels whose partial sums can wait while the weight buffer is refilled; 0 on a compact fabric alone
     program_words       32-bit words of program memory
     record_depth        layers whose counters are kept for the report
+    step_cycles         cycles that a step of the array takes: 1, or `rows` for the compact fabric of small chips, which
+                        multiplies a row of the array at a time and has no depthwise unit, no vector unit and no partial sums
     """
 
     name: str
@@ -60,6 +65,7 @@ class FabricConfig:
     partial_depth: int
     program_words: int
     record_depth: int
+    step_cycles: int = 1
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -85,11 +91,45 @@ class FabricConfig:
             raise ValueError(f"fabric {self.name!r}: row_groups must be at most rows, not {self.row_groups}")
         if self.weight_depth < 2:
             raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
+        self._check_steps()
+
+    def _check_steps(self) -> None:
+        """What `step_cycles` asks of the other sizes."""
+        if self.step_cycles not in (1, self.rows):
+            raise ValueError(f"fabric {self.name!r}: step_cycles must be 1 or rows ({self.rows}), not {self.step_cycles}")
+        if not self.compact:
+            if not self.partial_depth:
+                raise ValueError(
+                    f"fabric {self.name!r}: partial_depth must be a positive integer, not 0: only a compact one has none"
+                )
+            return
+        if self.rows != STREAM_BYTES:
+            raise ValueError(f"fabric {self.name!r}: rows must be {STREAM_BYTES} where step_cycles is not 1, not {self.rows}")
+        for name in COMPACT_LEAVES_OUT:
+            if getattr(self, name):
+                raise ValueError(
+                    f"fabric {self.name!r}: {name} must be 0 where step_cycles is not 1, not {getattr(self, name)}: "
+                    "a compact fabric leaves that out"
+                )
+        if self.requant_lanes != 1:
+            raise ValueError(
+                f"fabric {self.name!r}: requant_lanes must be 1 where step_cycles is not 1, not {self.requant_lanes}"
+            )
+
+    @property
+    def compact(self) -> bool:
+        """Whether this is the fabric of small chips: `hw.compact`."""
+        return self.step_cycles > 1
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a word of the weight buffer: a weight for every cell."""
+        return self.rows * self.cols
 
     @property
     def macs_per_cycle(self) -> int:
         """Multiply-accumulates of the whole array in one cycle."""
-        return self.rows * self.cols
+        return self.word_bytes // self.step_cycles
 
     def group_of(self, row: int) -> int:
         """The group that a row of the array belongs to; the first groups take the rows that are left over."""
@@ -104,7 +144,7 @@ class FabricConfig:
     @property
     def weight_bytes(self) -> int:
         """Bytes of int8 weights that the weight buffer holds."""
-        return self.weight_depth * self.macs_per_cycle
+        return self.weight_depth * self.word_bytes
 
     @property
     def beats(self) -> int:
@@ -135,6 +175,26 @@ class FabricConfig:
 _PRESETS = {
     item.name: item
     for item in (
+        # iCE40UP5K: 5,280 logic cells, 8 multipliers, 30 block RAMs of 4 Kbit, 4 memories of 32 KiB with one port: two of these
+        # hold weights, two activations.
+        FabricConfig(
+            name="up5k",
+            rows=4,
+            cols=4,
+            row_groups=1,
+            carry_rows=0,
+            weight_depth=4096,
+            activation_bytes=65536,
+            requant_lanes=1,
+            requant_multipliers=4,
+            tile_depth=149,
+            depthwise_tiles=0,
+            line_depth=1,
+            partial_depth=0,
+            program_words=512,
+            record_depth=48,
+            step_cycles=4,
+        ),
         # 16 MAC a cycle: unit tests, and the smallest boards.
         FabricConfig(
             name="mini",

@@ -21,8 +21,8 @@ def test_presets_have_their_names():
 
 @pytest.mark.parametrize("config", presets(), ids=lambda config: config.name)
 def test_derived_sizes(config):
-    assert config.macs_per_cycle == config.rows * config.cols == 2 * config.rows * config.pairs
-    assert config.weight_bytes == config.weight_depth * config.macs_per_cycle
+    assert config.macs_per_cycle * config.step_cycles == config.rows * config.cols == 2 * config.rows * config.pairs
+    assert config.weight_bytes == config.weight_depth * config.rows * config.cols
     assert config.beats * config.requant_lanes == config.cols
     assert 1 << config.activation_address_bits >= config.activation_bytes
     assert 1 << config.weight_address_bits >= config.weight_depth
@@ -45,7 +45,7 @@ def test_presets_with_changes():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ecp5", r"unknown fabric 'ecp5': choose one of mini, ecp5-25"),
+        ("ecp5", r"unknown fabric 'ecp5': choose one of up5k, mini, ecp5-25"),
         ("", "unknown fabric ''"),
         ("mini,depth=3", r"'depth=3' is not SIZE=NUMBER with a size of .*weight_depth"),
         ("mini,name=3", "'name=3' is not SIZE=NUMBER"),
