@@ -12,7 +12,7 @@ BOARDS = (
         oscillator=("clk12", 12_000_000),
         clock_hz=24_000_000,
         link=Link(baud=3_000_000, via="FT2232H on the board"),
-        preset="mini",
+        preset="up5k",
         led=("led_g", 0),
         loader=("--board", "ice40_generic"),
         loads_chip=False,

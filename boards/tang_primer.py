@@ -12,7 +12,7 @@ BOARDS = (
         oscillator=("clk27", 27_000_000),
         clock_hz=54_000_000,
         link=Link(baud=115_200, via="BL616 on the dock"),
-        preset="mini",
+        preset="gw2a-18",
         loader=("--board", "tangprimer20k"),
     ),
 )

@@ -213,6 +213,24 @@ _PRESETS = {
             program_words=2048,
             record_depth=64,
         ),
+        # GW2A-18: 20,736 LUT4, 15,552 flip-flops, 48 multipliers, 46 block RAMs. Depthwise layers do without a unit of their own.
+        FabricConfig(
+            name="gw2a-18",
+            rows=4,
+            cols=4,
+            row_groups=1,
+            carry_rows=0,
+            weight_depth=1024,
+            activation_bytes=16384,
+            requant_lanes=2,
+            requant_multipliers=4,
+            tile_depth=256,
+            depthwise_tiles=0,
+            line_depth=64,
+            partial_depth=64,
+            program_words=2048,
+            record_depth=64,
+        ),
         # LFE5U-12F and -25F: 28 multipliers, 56 block RAMs. The last row does without multipliers, depthwise layers
         # without a unit of their own.
         FabricConfig(

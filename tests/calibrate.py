@@ -21,9 +21,9 @@ from celosia.hw.link.device import UartFabric
 WEIGHTS = Path(__file__).parents[1] / "host" / "cost" / "weights.json"
 BOARDS = {"ecp5": "ulx3s-85f", "ice40": "icebreaker", "gowin": "tang-primer-20k"}
 FABRICS = {
-    "ecp5": ("mini,depthwise_tiles=0", "mini", "ecp5-25"),
-    "ice40": ("mini,depthwise_tiles=0",),
-    "gowin": ("mini,depthwise_tiles=0",),
+    "ecp5": ("mini,depthwise_tiles=0", "mini", "ecp5-25", "ecp5-45"),
+    "ice40": ("up5k",),
+    "gowin": ("gw2a-18",),
 }
 
 
@@ -60,9 +60,7 @@ def main(chosen):
             truths.append(packed(board, preset(name)))
             print(f"{family} {name}: {truths[-1]}", flush=True)
         rows = np.array([(carry_bits(netlist), logic_bits(netlist)) for netlist in netlists], float)
-        rest = [
-            truth.lut4 - distributed_luts(netlist, family) for netlist, truth in zip(netlists, truths, strict=True)
-        ]
+        rest = [truth.lut4 - distributed_luts(netlist, family) for netlist, truth in zip(netlists, truths, strict=True)]
         relative = rows / np.array(rest, float)[:, None]
         carry, logic = np.linalg.lstsq(relative, np.ones(len(rest)), rcond=None)[0]
         if len(rest) < 3 or carry < 0.5 or logic < 0.1:  # too alike to tell the two apart: one factor for both

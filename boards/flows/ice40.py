@@ -10,7 +10,7 @@ from ..tools import ICEPACK, NEXTPNR_ICE40, YOSYS
 from .flow import NAME, Choices, yosys_script
 
 _SIZES = {"iCE40UP5K": "--up5k"}
-_SYNTHESIS = {"iCE40UP5K": ("-device", "u", "-dsp")}
+_SYNTHESIS = {"iCE40UP5K": ("-device", "u")}
 _PREAMBLE = b"\x7e\xaa\x99\x7e"
 _WIDTH, _HEIGHT = b"\x62", b"\x72"  # commands, followed by two bytes
 _CHIPS = {(691, 336): "iCE40UP5K"}  # by the size of a bank of configuration memory, as those commands give it
@@ -22,8 +22,8 @@ class Ice40Flow:
     suffix = ".bin"
 
     def stages(self, board: Board, platform: Any, choices: Choices) -> tuple[Stage, ...]:
-        """With `abc9` and every multiplier in an SB_MAC16."""
-        options = (*_SYNTHESIS[platform.device], "-abc9", *board.options.get("synth", ()))
+        """The gateware instances its multipliers itself: none is inferred."""
+        options = (*_SYNTHESIS[platform.device], *board.options.get("synth", ()))
         return (
             Stage(
                 title="synthesis",

@@ -22,9 +22,14 @@ _REDUCTION = {"b", "r&", "r|", "r^"}
 
 @dataclass(frozen=True)
 class Target:
-    """Stands for a platform while gateware is elaborated for a family: `ecp5`, `ice40` or `gowin`."""
+    """Stands for a platform while gateware is elaborated for a family: `ecp5`, `ice40` (its UltraPlus) or `gowin`."""
 
     family: str
+
+    @property
+    def device(self) -> str:
+        """What gateware looks at to know an UltraPlus."""
+        return "iCE40UP5K" if self.family == "ice40" else ""
 
 
 @dataclass(kw_only=True)
