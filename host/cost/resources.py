@@ -67,7 +67,7 @@ _FAMILIES = {
     ),
     "ice40": _Family(
         multiplier=(16, 15),
-        least_product=(2, 11),
+        least_product=(64, 64),  # none is inferred: the gateware instances them
         multipliers=("SB_MAC16",),
         memories=("SB_RAM40_4K", "SB_RAM40_4KNR"),
         shapes=((256, 16), (512, 8), (1024, 4), (2048, 2)),
