@@ -41,7 +41,7 @@ def build(
     """Builds `config` for `board` into the folder `out`: the bitstream, `build.json` and the tools' logs.
 
     Nothing of an earlier build is touched until this one has succeeded, but for the logs. With `keep` the files between the
-    tools stay too, in `out`/work. A clock that is missed is no error here: `BuildResult.missed` tells.
+    tools stay too, in `out`/work, also where a tool fails. A clock that is missed is no error here: `BuildResult.missed` tells.
 
     Raises CapacityError where the fabric is too large or the PLL makes no such clock, ToolError where a tool is missing or
     fails or `out` cannot be written.
@@ -56,7 +56,7 @@ def build(
     tools = {stage.tool.name: stage.tool.version() for stage in stages}
     seconds: dict[str, float] = {}
 
-    with _folder(out) as work:
+    with _folder(out, keep) as work:
         if notify:
             notify("elaboration", "amaranth")
         start = time.monotonic()
@@ -92,9 +92,6 @@ def build(
         )
         write_whole(bitstream, content)
         write_whole(out / "build.json", result.to_json().encode())
-        if keep:
-            shutil.rmtree(out / "work", ignore_errors=True)
-            work.rename(out / "work")
     return result
 
 
@@ -109,8 +106,8 @@ def elaborate(board: Board, config: FabricConfig, settings: PllSettings, platfor
 
 
 @contextmanager
-def _folder(out: Path) -> Iterator[Path]:
-    """A folder to work in, below `out`, for one build at a time; it goes when the build ends, however that is."""
+def _folder(out: Path, keep: bool) -> Iterator[Path]:
+    """A folder to work in, below `out`, for one build at a time; it goes when the build ends, or becomes `out`/work."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         handle = os.open(out, os.O_RDONLY)
@@ -128,7 +125,11 @@ def _folder(out: Path) -> Iterator[Path]:
         try:
             yield work
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            if keep:
+                shutil.rmtree(out / "work", ignore_errors=True)
+                work.rename(out / "work")
+            else:
+                shutil.rmtree(work, ignore_errors=True)
     finally:
         os.close(handle)
 

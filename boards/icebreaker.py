@@ -16,5 +16,6 @@ BOARDS = (
         led=("led_g", 0),
         loader=("--board", "ice40_generic"),
         loads_chip=False,
+        options={"nextpnr": ("--router", "router2")},  # the other one does not end on a chip that is this full
     ),
 )

@@ -146,6 +146,12 @@ def test_keep_keeps_the_files_between_the_tools(folder):
     assert build("--out", "made", "--keep") == 0
 
 
+def test_keep_keeps_them_of_a_failure_too(folder, monkeypatch, capsys):
+    tool(folder, monkeypatch, "nextpnr-ecp5", "exit 1")
+    refused(capsys, "--out", "made", "--keep")
+    assert set(os.listdir("made/work")) == {"top.json", "top.stat.json"}
+
+
 def test_the_clock_can_be_chosen(folder, capsys):
     assert "no clock near 999 MHz from 25 MHz: choose one between 3.125 and 400 MHz" in refused(capsys, "--clock", "999")
     assert "--clock: must be a frequency between 1 and 1000 MHz, not 'fast'" in refused(capsys, "--clock", "fast", code=2)
