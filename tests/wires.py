@@ -192,3 +192,9 @@ def _pieces(decoder: Decoder, data: bytes) -> Iterator[bytes]:
 def byte_time() -> float:
     """Seconds of a byte on the wire."""
     return BITS_PER_BYTE / BAUD
+
+
+def tick(port: WirePort, cycles: int) -> bool:
+    """Lets time pass for a port whose wires are cut."""
+    PinSimulator.exchange(port.simulator, b"", cycles)
+    return True
