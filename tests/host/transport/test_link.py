@@ -128,6 +128,7 @@ def test_throughput_is_more_than_nine_tenths_of_the_wire_each_way(port):
     assert link.retries == 0
 
 
+@pytest.mark.slow
 def test_measured_speed():
     """Through a whole fabric, in the wire's own time."""
     port = wires.WirePort(wires.fabric(MINI))
@@ -147,7 +148,8 @@ def test_what_the_device_must_be():
         check_identity(identity, preset("ecp5-85"), "serial:///dev/ttyX")
     assert str(error.value) == (
         f"device serial:///dev/ttyX has fabric 'mini' ({digest(MINI):016x}), but fabric 'ecp5-85' "
-        f"({digest(preset('ecp5-85')):016x}) is asked for: ask for --fabric mini, or program the board with the bitstream of ecp5-85"
+        f"({digest(preset('ecp5-85')):016x}) is asked for: ask for --fabric mini, or program the board with the bitstream of "
+        "ecp5-85"
     )
     other = DeviceIdentity(name="mini", digest=1, buffer_words=512)
     with pytest.raises(DeviceError, match="they share the name and not the sizes or the command set: build its bitstream with"):

@@ -141,9 +141,12 @@ class Fake:
 
 
 def test_another_version():
-    with Fake(lambda frame: bytes(Frame(session=frame.session, hello=True, version=2))) as fake:
-        with pytest.raises(DeviceError, match="speaks version 2 of the link's protocol, this Celosia version 1"):
-            open_serial(fake.path, MINI)
+    said = "speaks version 2 of the link's protocol, this Celosia version 1"
+    with (
+        Fake(lambda frame: bytes(Frame(session=frame.session, hello=True, version=2))) as fake,
+        pytest.raises(DeviceError, match=said),
+    ):
+        open_serial(fake.path, MINI)
 
 
 def test_a_port_where_nobody_answers(capsys):
