@@ -103,7 +103,7 @@ def test_an_unplugged_port(port):
 
 def test_a_device_that_forgets(port):
     """As after a brown-out, or when another program has opened it."""
-    link = open_link(port)
+    link = open_link(port, timeout=20.0)
     link.write(words(50))
     link.read(50)
     other = open_link(port)

@@ -61,6 +61,7 @@ class Rig:
     async def give(self, ctx, words):
         """Words from the fabric, as many as are taken in a while."""
         dut = self.dut
+        ctx.set(dut.o.ready, 0)
         given = 0
         for _ in range(4 * len(words) + 50):
             ctx.set(dut.i_words.valid, given < len(words))
