@@ -28,12 +28,14 @@ class Stage:
     title       what it does, for the user
     arguments   of its command line, with paths relative to the folder of the build
     outputs     the files that it makes, each with what says from its content that the file is whole
+    then        what is done to them afterwards, given the folder
     """
 
     title: str
     tool: Tool
     arguments: tuple[str, ...]
     outputs: dict[str, Callable[[bytes], bool]]
+    then: Callable[[Path], object] | None = None
 
     @property
     def log(self) -> str:
@@ -62,6 +64,8 @@ class Stage:
                     file.write(f"celosia: {self.tool.name} ended with exit code {code} and no message: a second attempt\n")
                 continue
             raise ToolError(self._failure(code, broken, said, log))
+        if self.then is not None:
+            self.then(folder)
         return time.monotonic() - began
 
     def _attempt(self, folder: Path, log: Path, show: Show | None) -> int:

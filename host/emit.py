@@ -107,7 +107,7 @@ class _Emitter:
                     loads = []
                 else:
                     loads = [packet(Command.WAIT, 0), *loads]
-                ring_words = self._plan.ring_size * config.macs_per_cycle // 4
+                ring_words = self._plan.ring_size * config.word_bytes // 4
                 ahead, rest = stream[:ring_words], stream[ring_words:]
                 ready.append(
                     Program(

@@ -11,7 +11,7 @@ How operations map:
                           lie on its diagonal; with few channels or a depth multiplier, the dense kernel with zeros is
                           fewer steps
     average_pool_2d, mean diagonal with one identity word: the array sums, the requantizer divides
-    max_pool_2d, add      the vector unit
+    max_pool_2d, add      the vector unit; a compact fabric has none
 """
 
 from dataclasses import dataclass, replace
@@ -222,7 +222,19 @@ def _checked(layer: Layer, graph: Graph, config: FabricConfig) -> Layer:
             f"its input and output need {need} bytes of activation memory, {config.name} has {config.activation_bytes}",
             "take a fabric with more activation memory (activation_bytes), or a smaller input",
         )
+    # A word of the weight buffer may be pooling's.
+    if layer.results > 1 and layer.words and not config.partial_depth and layer.steps >= config.weight_depth:
+        raise Unsupported(
+            f"a tile of its weights takes {layer.steps} words, {config.name} holds {config.weight_depth} and has no memory for "
+            "partial sums",
+            "take a fabric with a deeper weight buffer (weight_depth) or with partial sums (partial_depth)",
+        )
     return layer
+
+
+def _check_vector(config: FabricConfig) -> None:
+    if config.compact:
+        raise Unsupported(f"{config.name} is a compact fabric and has no vector unit", "it costs little on the CPU")
 
 
 def _storage(graph: Graph, name: str) -> int:
@@ -411,6 +423,7 @@ def _(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
 
 @_lower.register
 def _(node: MaxPool2D, graph: Graph, config: FabricConfig) -> Layer:
+    _check_vector(config)
     # Padding never wins against an element of the window; the identity multiplier 2**30 with one shift to the left is exact.
     return replace(
         _pool(node, graph, config),
@@ -422,6 +435,7 @@ def _(node: MaxPool2D, graph: Graph, config: FabricConfig) -> Layer:
 
 @_lower.register
 def _(node: Add, graph: Graph, config: FabricConfig) -> Layer:
+    _check_vector(config)
     shapes = [graph.tensors[name].shape for name in node.inputs]
     if len(shapes) != 2 or shapes[0] != shapes[1]:
         raise Unsupported(

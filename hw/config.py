@@ -16,7 +16,10 @@ refuses layers whose weights could exceed it; without its bias, a sum may wrap."
 
 _BEATS_LIMIT = 4
 
-_MAY_BE_ZERO = ("depthwise_tiles", "requant_multipliers")
+_MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "partial_depth", "requant_multipliers")
+
+COMPACT_LEAVES_OUT = ("depthwise_tiles", "partial_depth")
+"""Sizes of what a compact fabric has not."""
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -32,6 +35,7 @@ class FabricConfig:
                         layer writes is the word that the next one reads
     row_groups          groups into which the array's rows are cut, with a register more between them: on the ECP5 one for
                         each row of multipliers on the chip
+    carry_rows          rows of the array, its last ones, that multiply by carry chains where the chip has too few multipliers
     weight_depth        words of the weight buffer; a word is rows x cols weights, one for every cell
     activation_bytes    bytes of activation memory
     requant_lanes       sums requantized a cycle; divides `cols`
@@ -39,15 +43,18 @@ class FabricConfig:
     tile_depth          entries of the channel-parameter memory; an entry serves one tile of `cols` output channels
     depthwise_tiles     tiles of `cols` channels whose 3x3 weights the depthwise unit holds; 0 leaves the unit out
     line_depth          widest input map of the depthwise unit
-    partial_depth       pixels whose partial sums can wait while the weight buffer is refilled
+    partial_depth       pixels whose partial sums can wait while the weight buffer is refilled; 0 on a compact fabric alone
     program_words       32-bit words of program memory
     record_depth        layers whose counters are kept for the report
+    step_cycles         cycles that a step of the array takes: 1, or `rows` for the compact fabric of small chips, which
+                        multiplies a row of the array at a time and has no depthwise unit, no vector unit and no partial sums
     """
 
     name: str
     rows: int
     cols: int
     row_groups: int
+    carry_rows: int
     weight_depth: int
     activation_bytes: int
     requant_lanes: int
@@ -58,6 +65,7 @@ class FabricConfig:
     partial_depth: int
     program_words: int
     record_depth: int
+    step_cycles: int = 1
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -77,15 +85,51 @@ class FabricConfig:
             )
         if self.activation_bytes % self.rows:
             raise ValueError(f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}")
+        if self.carry_rows > self.rows:
+            raise ValueError(f"fabric {self.name!r}: carry_rows must be at most rows, not {self.carry_rows}")
         if self.row_groups > self.rows:
             raise ValueError(f"fabric {self.name!r}: row_groups must be at most rows, not {self.row_groups}")
         if self.weight_depth < 2:
             raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
+        self._check_steps()
+
+    def _check_steps(self) -> None:
+        """What `step_cycles` asks of the other sizes."""
+        if self.step_cycles not in (1, self.rows):
+            raise ValueError(f"fabric {self.name!r}: step_cycles must be 1 or rows ({self.rows}), not {self.step_cycles}")
+        if not self.compact:
+            if not self.partial_depth:
+                raise ValueError(
+                    f"fabric {self.name!r}: partial_depth must be a positive integer, not 0: only a compact one has none"
+                )
+            return
+        if self.rows != STREAM_BYTES:
+            raise ValueError(f"fabric {self.name!r}: rows must be {STREAM_BYTES} where step_cycles is not 1, not {self.rows}")
+        for name in COMPACT_LEAVES_OUT:
+            if getattr(self, name):
+                raise ValueError(
+                    f"fabric {self.name!r}: {name} must be 0 where step_cycles is not 1, not {getattr(self, name)}: "
+                    "a compact fabric leaves that out"
+                )
+        if self.requant_lanes != 1:
+            raise ValueError(
+                f"fabric {self.name!r}: requant_lanes must be 1 where step_cycles is not 1, not {self.requant_lanes}"
+            )
+
+    @property
+    def compact(self) -> bool:
+        """Whether this is the fabric of small chips: `hw.compact`."""
+        return self.step_cycles > 1
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a word of the weight buffer: a weight for every cell."""
+        return self.rows * self.cols
 
     @property
     def macs_per_cycle(self) -> int:
         """Multiply-accumulates of the whole array in one cycle."""
-        return self.rows * self.cols
+        return self.word_bytes // self.step_cycles
 
     def group_of(self, row: int) -> int:
         """The group that a row of the array belongs to; the first groups take the rows that are left over."""
@@ -100,7 +144,7 @@ class FabricConfig:
     @property
     def weight_bytes(self) -> int:
         """Bytes of int8 weights that the weight buffer holds."""
-        return self.weight_depth * self.macs_per_cycle
+        return self.weight_depth * self.word_bytes
 
     @property
     def beats(self) -> int:
@@ -131,12 +175,33 @@ class FabricConfig:
 _PRESETS = {
     item.name: item
     for item in (
+        # iCE40UP5K: 5,280 logic cells, 8 multipliers, 30 block RAMs of 4 Kbit, 4 memories of 32 KiB with one port: two of these
+        # hold weights, two activations.
+        FabricConfig(
+            name="up5k",
+            rows=4,
+            cols=4,
+            row_groups=1,
+            carry_rows=0,
+            weight_depth=4096,
+            activation_bytes=65536,
+            requant_lanes=1,
+            requant_multipliers=4,
+            tile_depth=149,
+            depthwise_tiles=0,
+            line_depth=1,
+            partial_depth=0,
+            program_words=512,
+            record_depth=48,
+            step_cycles=4,
+        ),
         # 16 MAC a cycle: unit tests, and the smallest boards.
         FabricConfig(
             name="mini",
             rows=4,
             cols=4,
             row_groups=1,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=16384,
             requant_lanes=2,
@@ -148,29 +213,51 @@ _PRESETS = {
             program_words=2048,
             record_depth=64,
         ),
-        # LFE5U-25F: 28 multipliers, 56 block RAMs.
+        # LFE5U-12F and -25F: 28 multipliers, 56 block RAMs. The last row does without multipliers, depthwise layers
+        # without a unit of their own.
         FabricConfig(
             name="ecp5-25",
             rows=8,
             cols=8,
             row_groups=1,
+            carry_rows=1,
+            weight_depth=1024,
+            activation_bytes=16384,
+            requant_lanes=4,
+            requant_multipliers=0,
+            tile_depth=128,
+            depthwise_tiles=0,
+            line_depth=64,
+            partial_depth=16,
+            program_words=1024,
+            record_depth=64,
+        ),
+        # LFE5U-45F: 72 multipliers, 108 block RAMs.
+        FabricConfig(
+            name="ecp5-45",
+            rows=8,
+            cols=8,
+            row_groups=1,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=32768,
             requant_lanes=4,
-            requant_multipliers=0,
+            requant_multipliers=8,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
-            partial_depth=128,
+            partial_depth=16,
             program_words=2048,
             record_depth=64,
         ),
-        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them.
+        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them, and
+        # requantizers take the others.
         FabricConfig(
             name="ecp5-85",
             rows=16,
             cols=16,
             row_groups=3,
+            carry_rows=0,
             weight_depth=1024,
             activation_bytes=65536,
             requant_lanes=16,
@@ -178,8 +265,8 @@ _PRESETS = {
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
-            partial_depth=512,
-            program_words=4096,
+            partial_depth=16,
+            program_words=2048,
             record_depth=128,
         ),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
@@ -188,6 +275,7 @@ _PRESETS = {
             rows=16,
             cols=16,
             row_groups=3,
+            carry_rows=0,
             weight_depth=32,
             activation_bytes=65536,
             requant_lanes=16,
@@ -196,7 +284,7 @@ _PRESETS = {
             depthwise_tiles=112,
             line_depth=512,
             partial_depth=512,
-            program_words=4096,
+            program_words=2048,
             record_depth=128,
         ),
     )

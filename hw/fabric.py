@@ -15,6 +15,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .compact.fabric import CompactFabric
 from .config import FabricConfig
 from .isa import Descriptor, Operation
 from .loader import Loader
@@ -42,6 +43,11 @@ class Fabric(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
+        if config.compact:
+            m.submodules.compact = compact = CompactFabric(config)
+            connect(m, flipped(self.i), compact.i)
+            connect(m, compact.o, flipped(self.o))
+            return m
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = ActivationMemory(config)

@@ -18,9 +18,9 @@ from .model import generate
 
 Notify = Callable[[str], None]
 
-_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-DNDEBUG", "-march=native", "-w")
+_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fno-semantic-interposition", "-shared", "-DNDEBUG", "-march=native", "-w")
 _TRACE_FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-DNDEBUG", "-w", "-DCELOSIA_TRACE")
-_OWN_SOURCES = ("model.py", "simulation.h")
+_OWN_SOURCES = ("model.py", "rewrite.py", "simulation.h")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,11 @@ What makes it fast to compile and to run, and leaves every cycle as it is:
     hierarchy           those stay modules, so that their code is compiled once; everything else is flattened
     one pass            their outputs are all registers, so one evaluation settles the whole design (a test compares it with
                         the flat model); the only clock rises in every evaluation
-    split nets          CXXRTL handles words of up to 32 bits fastest: wide nets fall apart along their drivers; narrow logic
-                        around a core is faster whole
+    split nets          CXXRTL handles words of up to 32 bits fastest: wide cells and nets fall apart along their drivers;
+                        narrow logic around a core is faster whole
     sleep               a module called `core`, whose outputs are all registers, is left alone while nothing in it changes
-    plain commit        a register's new value is copied, not compared with the old one; a memory without writes is left alone
+    plain commit        registers' new values are copied, not compared with the old ones; a memory without writes is left alone
+    one block           all registers of a module are copied at once: see `rewrite`
 """
 
 import re
@@ -25,9 +26,11 @@ from ..hw.config import FabricConfig
 from ..hw.fabric import Fabric
 from . import toolchain
 from .errors import ToolError
+from .rewrite import faster
 
 _CELLS = "*cell_* *lane_*"
 _CORE = "*.core"
+_WORD = 32  # bits up to which CXXRTL works in one piece
 _PASSES = (
     # Memories begin as zeros anyway; their written-out contents would only slow the compiler.
     "delete t:$meminit_v2",
@@ -38,8 +41,9 @@ _PASSES = (
     "opt_expr",
     "opt_merge",
     "opt_clean",
-    "splitcells {wide}",
-    "splitnets -driver {wide}",
+    "select -set wide {wide}",
+    "splitcells @wide",
+    "splitnets -driver {modules}",
     "opt_expr",
     "opt_clean",
 )
@@ -112,8 +116,9 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
         # The tools from PyPI see no folder but their own: relative names only.
         (folder / "design.il").write_text(source if debug else merge_modules(source))
         (folder / "models.v").write_text(models)
-        wide = f"{_CORE} {_CELLS}" if re.search(r"(?m)^module \S+\.core$", source) else "*"
-        passes = _PASSES[:1] if debug else [line.format(wide=wide) for line in _PASSES]
+        modules = [_CORE, *_CELLS.split()] if re.search(r"(?m)^module \S+\.core$", source) else ["*"]
+        wide = " ".join(f"{module}/r:WIDTH>{_WORD}" for module in modules)
+        passes = _PASSES[:1] if debug else [line.format(modules=" ".join(modules), wide=wide) for line in _PASSES]
         script = ["read_rtlil design.il", "read_verilog models.v", *passes]
         script += [f"write_cxxrtl {'-g4' if debug else '-g0'} design.cc"]
         toolchain.run([*toolchain.yosys(), "-q", "-p", "; ".join(script)], "Yosys", folder)
@@ -125,7 +130,7 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
     if debug:
         return model
     model = model.replace("namespace cxxrtl_design {\n", "namespace cxxrtl_design {\n" + _OVERRIDES, 1)
-    return _let_sleep(model)
+    return _let_sleep(faster(model))
 
 
 def _let_sleep(model: str) -> str:

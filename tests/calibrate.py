@@ -20,7 +20,7 @@ from celosia.hw.fabric import Fabric
 WEIGHTS = Path(__file__).parents[1] / "host" / "cost" / "luts.json"
 BOARDS = {"ecp5": "ulx3s-85f", "ice40": "icebreaker", "gowin": "tang-primer-20k"}
 FABRICS = {
-    "ecp5": ("mini,depthwise_tiles=0", "mini", "ecp5-25,depthwise_tiles=0", "ecp5-25"),
+    "ecp5": ("mini,depthwise_tiles=0", "mini", "ecp5-25", "ecp5-45"),
     "ice40": ("mini,depthwise_tiles=0", "mini"),
     "gowin": ("mini,depthwise_tiles=0", "mini"),
 }

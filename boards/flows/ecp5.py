@@ -7,6 +7,7 @@ from ...host.cost.resources import Resources
 from ..board import Board
 from ..stage import Stage, ends_like_json, is_not_empty
 from ..tools import ECPPACK, NEXTPNR_ECP5, YOSYS
+from .carries import open_carries
 from .flow import NAME, Choices, yosys_script
 
 _SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k", "LFE5UM5G-85F": "--um5g-85k"}
@@ -37,6 +38,7 @@ class Ecp5Flow:
                 tool=YOSYS,
                 arguments=("-p", yosys_script(synthesis)),
                 outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
+                then=lambda folder: open_carries(folder / f"{NAME}.json"),
             ),
             Stage(
                 title="place and route",

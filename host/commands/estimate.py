@@ -44,6 +44,11 @@ def show(arguments: argparse.Namespace, target: "Target") -> int:
 
     if arguments.json and os.path.realpath(arguments.json) == os.path.realpath(arguments.model):
         raise UsageError(f"--json names the same file as the model: {arguments.json}")
+    if target.fabric.compact:
+        raise UsageError(
+            f"fabric {target.fabric.name} is a compact one, and the cost model does not describe those yet: count its cycles "
+            f"with `celosia run --fabric {target.fabric.name}`"
+        )
     with OutputFiles() as files:
         if arguments.json:
             files.claim(arguments.json)

@@ -113,7 +113,7 @@ def estimate(plan: "Schedule") -> Estimate:
         words_in=sum(run.words_before + PACKET_WORDS + run.words_after for run in runs),
         words_out=results + sum(PACKET_WORDS + RECORD_WORDS * len(draft.records) for draft in drafts),
         setup_words=PACKET_WORDS  # the ring
-        + sum(_packets(count * config.macs_per_cycle // STREAM_BYTES) for count in [*resident, *identity])
+        + sum(_packets(count * config.word_bytes // STREAM_BYTES) for count in [*resident, *identity])
         + (sum(_load_words(draft, config) for draft in drafts) if stay else 0),
         runs=tuple(runs),
         memory=_memory(plan, drafts, sum(resident) + sum(identity), stay),
@@ -122,7 +122,7 @@ def estimate(plan: "Schedule") -> Estimate:
 
 def _run(draft: Draft, plan: "Schedule", before: int) -> Run:
     config = plan.config
-    word = config.macs_per_cycle // STREAM_BYTES
+    word = config.word_bytes // STREAM_BYTES
     streamed = sum(job.walk.words for job in draft.jobs if job.streamed)
     ahead = min(streamed, plan.ring_size)
     parts: list[Walk | Store] = [*(job.walk for job in draft.jobs), *(Store(words=result.words) for result in draft.results)]

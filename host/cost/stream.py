@@ -19,7 +19,7 @@ class Ring:
         latencies = latencies_of(config)
         self._load, self._release = latencies.load, latencies.release
         self._words = words
-        self._stream_words = config.macs_per_cycle // STREAM_BYTES
+        self._stream_words = config.word_bytes // STREAM_BYTES
         self._free = begin  # the loader's
         self._released: list[int] = []
         self._next = 0

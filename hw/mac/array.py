@@ -100,7 +100,12 @@ class SystolicArray(wiring.Component):
             activation = delay(m, self.i_activations[row], lag, name=f"skew_{row}")
             address = row_address
             for pair in range(config.pairs):
-                cell = PairCell(rows=config.rows, depth=config.weight_depth, site=f"cell_{row}_{pair}")
+                cell = PairCell(
+                    rows=config.rows,
+                    depth=config.weight_depth,
+                    carries=row >= config.rows - config.carry_rows,
+                    site=f"cell_{row}_{pair}",
+                )
                 m.submodules[f"cell_{row}_{pair}"] = cell
                 load = loads[group][pair]
                 m.d.comb += [

@@ -33,6 +33,7 @@ from amaranth.utils import ceil_log2
 
 from ..delay import delay
 from ..primitives.bank import Bank, BankWrite
+from ..primitives.carry import CarryMultiplier
 from ..primitives.multiplier import Multiplier
 
 PACKED_BITS = 18
@@ -67,8 +68,9 @@ class PairSums(data.StructLayout):
 class PairCell(wiring.Component):
     """One multiplier with a weight bank of its own: the products of two output channels, added to the sums from above.
 
-    Parameters: `rows` of the array (for the width of the sums), `depth` of the bank in words; `site`, for a floorplan: its
-    multiplier is `site.multiplier`, its bank `site.bank`.
+    Parameters: `rows` of the array (for the width of the sums), `depth` of the bank in words; `carries`, whether the products
+    are made of carry chains instead of a multiplier; `site`, for a floorplan: its multiplier is `site.multiplier`, its bank
+    `site.bank`.
 
     Members: i_address selects the weights; i_activation must follow it by `ACTIVATION_LAG` cycles, i_sums by `LATENCY - 1`
     cycles; o_sums comes `LATENCY` cycles after i_address. Of both sums, `fold` is `FOLD_LAG` cycles later than the others.
@@ -84,8 +86,9 @@ class PairCell(wiring.Component):
     ACTIVATION_LAG = Bank.LATENCY
     """Cycles by which i_activation follows i_address."""
 
-    def __init__(self, *, rows: int, depth: int, site: str = ""):
+    def __init__(self, *, rows: int, depth: int, carries: bool = False, site: str = ""):
         self._depth = depth
+        self._carries = carries
         self._site = site
         address_bits = ceil_log2(depth)
         sums = PairSums(rows)
@@ -104,17 +107,14 @@ class PairCell(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.bank = bank = Bank(width=PACKED_BITS, depth=self._depth, site=f"{self._site}.bank")
-        m.submodules.multiplier = multiplier = Multiplier(signed(PACKED_BITS), signed(8), site=f"{self._site}.multiplier")
         connect(m, flipped(self.write), bank.write)
         m.d.comb += [
             bank.i_address.eq(self.i_address),
-            multiplier.i_x.eq(bank.o_data),
-            multiplier.i_y.eq(self.i_activation),
             self.o_address.eq(delay(m, self.i_address, 1, name="address")),
             self.o_activation.eq(delay(m, self.i_activation, 1, name="activation")),
         ]
-        residue = self._residue(m, self.i_activation, bank.o_data)
-        product = multiplier.o
+        multiply = self._multiply_by_carries if self._carries else self._multiply
+        product, residue = multiply(m, self.i_activation, bank.o_data)
         sums = Signal(self.o_sums.shape(), reset_less=True)
         fold = Signal(signed(FOLD_BITS), reset_less=True)
         m.d.sync += [
@@ -125,6 +125,24 @@ class PairCell(wiring.Component):
         ]
         m.d.comb += self.o_sums.eq(sums)
         return m
+
+    def _multiply(self, m, activation, word):
+        """P and the residue, `Multiplier.LATENCY` cycles later."""
+        m.submodules.multiplier = multiplier = Multiplier(signed(PACKED_BITS), signed(8), site=f"{self._site}.multiplier")
+        m.d.comb += [multiplier.i_x.eq(word), multiplier.i_y.eq(activation)]
+        return multiplier.o, self._residue(m, activation, word)
+
+    def _multiply_by_carries(self, m, activation, word):
+        """The same from a multiplier of carry chains for each of the two weights."""
+        weights = word[:8], (word[LOW_BITS:] + word[LOW_BITS - 1])[:8]
+        products = []
+        for index, weight in enumerate(weights):
+            m.submodules[f"multiplier_{index}"] = multiplier = CarryMultiplier(signed(8), signed(8))
+            assert multiplier.latency == Multiplier.LATENCY
+            m.d.comb += [multiplier.i_x.eq(activation), multiplier.i_y.eq(weight)]
+            products.append(multiplier.o)
+        product = ((products[1] << LOW_BITS) + products[0])[: PACKED_BITS + 8].as_signed()
+        return product, products[1][:FOLD_BITS]
 
     def _residue(self, m, activation, word):
         """`(a * w1) mod 32`, `Multiplier.LATENCY` cycles later, as sums of ANDed rows: a `*` would take another multiplier."""

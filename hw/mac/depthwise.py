@@ -169,17 +169,21 @@ class DepthwiseUnit(wiring.Component):
                 lane.pad.eq(pads[channel // _GROUP]),
                 self.o.sums[channel].eq(lane.o),
             ]
-        start = delay(m, self.start, 2, name="started")  # what is derived from the descriptor is ready by then
-        step = self._steps(m)
+        starting = delay(m, self.start, 1, name="starting")
+        start = delay(m, starting, 1, name="started")  # what is derived from the descriptor is ready by then
+        step = self._steps(m, self.start | starting | start)
         self._feed(m, start, step, control, lanes)
         centre = self._centre(m, start, delay(m, step, 1, name="stepped"), control)
-        self._weights(m, centre.map_end, control, lanes)
+        self._weights(m, start, centre.map_end, control, lanes)
         late = delay(m, centre, DepthwiseLane.SUM_LATENCY, name="centre")
         m.d.comb += [self.o.valid.eq(late.valid), self.o.marks.eq(late.marks)]
         return m
 
-    def _steps(self, m):
-        """A strobe a step, a cycle late: the walker's, then `columns + 1` of our own that push the last centres out."""
+    def _steps(self, m, start):
+        """A strobe a step, a cycle late: the walker's, then `columns + 1` of our own that push the last centres out.
+
+        Where the last result comes before the last push, the rest of the pushes ends with the next layer's start.
+        """
         cycles = self._config.beats
         given = delay(m, self.i_step, 1, name="step")
         left = Signal(signed(18), init=-1)  # pushes that are left, less one
@@ -193,7 +197,9 @@ class DepthwiseUnit(wiring.Component):
             m.d.sync += [left.eq(left - 1), timer.eq(cycles - 1)]
         with m.Elif(timer != 0):
             m.d.sync += timer.eq(timer - 1)
-        return given.valid | push
+        with m.If(start):
+            m.d.sync += left.eq(-1)
+        return (given.valid | push) & ~start
 
     def _feed(self, m, start, step, control, lanes):
         """Gives the lanes a column of three words, two cycles after its step: two of line buffers and the newest."""
@@ -283,7 +289,7 @@ class DepthwiseUnit(wiring.Component):
             less(descriptor[f"window_{axis}s"], 2, f"{axis}_results"),
         )
 
-    def _weights(self, m, advance, control, lanes):
+    def _weights(self, m, start, advance, control, lanes):
         """`advance` gives the lanes the next tile's weights, which are read meanwhile, one kernel row a cycle."""
         config = self._config
         quads = KERNEL * config.cols // STREAM_BYTES
@@ -335,7 +341,7 @@ class DepthwiseUnit(wiring.Component):
             m.d.sync += pointer.eq(pointer + 1)
         with m.If(take):
             m.d.sync += [row.eq(1), fresh.eq(0)]
-        with m.If(self.start):
+        with m.If(start):
             m.d.sync += [pointer.eq(_kernel_rows(self.descriptor.weight_base)), row.eq(1), fresh.eq(1)]
 
 

@@ -16,7 +16,6 @@ from .requantize import Channel
 
 _WORD_BITS = 36
 _CHANNEL_WORDS = -(-Shape.cast(Channel).width // _WORD_BITS)
-_LANES_A_COPY = 4  # that one copy of a strobe serves
 
 
 class ChannelParameters(wiring.Component):
@@ -73,22 +72,21 @@ class ChannelParameters(wiring.Component):
             with m.If(next_tile):
                 m.d.sync += fresh.eq(0)
 
-        groups = -(-lanes // _LANES_A_COPY)
         coming = Signal(data.ArrayLayout(Channel, config.cols), reset_less=True)
         current = Signal.like(coming)
-        turns = copies(m, platform, next_tile, groups, name="turn")
+        turns = copies(m, platform, next_tile, lanes, name="turn")
         for word in range(words):
             beat, part = divmod(word, _CHANNEL_WORDS)
             # The walk's copies are registers, so that they come from the place before.
-            arrived = copies(m, platform, walk[word + Bank.LATENCY - 1], groups, name=f"arrived_{word}")
+            arrived = copies(m, platform, walk[word + Bank.LATENCY - 1], lanes, name=f"arrived_{word}")
             for lane, bank in enumerate(banks):
                 target = coming[beat * lanes + lane].as_value()[part * _WORD_BITS : (part + 1) * _WORD_BITS]
-                with m.If(arrived[lane // _LANES_A_COPY]):
+                with m.If(arrived[lane]):
                     m.d.sync += target.eq(bank.o_data)
         for lane, bank in enumerate(banks):
             m.d.comb += bank.i_address.eq(pointer)
             for channel in range(lane, config.cols, lanes):
-                with m.If(turns[lane // _LANES_A_COPY]):
+                with m.If(turns[lane]):
                     m.d.sync += current[channel].eq(coming[channel])
         m.d.comb += self.o.eq(current)
         return m

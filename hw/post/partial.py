@@ -1,6 +1,6 @@
 """Partial sums: where a reduction waits while the weight buffer takes the rest of its weights."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,10 @@ from ..config import FabricConfig
 from ..delay import delay
 from ..engine import Results
 from ..primitives.bank import Bank
+from ..primitives.carry import add
+from ..primitives.copies import copies
+
+_GROUP = 4  # channels that share a bank
 
 
 class PartialSums(wiring.Component):
@@ -17,7 +21,7 @@ class PartialSums(wiring.Component):
     stays low and `kept` marks the layer's last result.
     """
 
-    LATENCY = Bank.LATENCY + 1
+    LATENCY = 1 + Bank.LATENCY + 1
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -35,32 +39,42 @@ class PartialSums(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        layout = data.ArrayLayout(signed(config.accumulator_bits), config.cols)
-        m.submodules.memory = memory = Bank(width=layout.size, depth=config.partial_depth)
-
+        number = signed(config.accumulator_bits)
         index = Signal(range(config.partial_depth))
         with m.If(self.start):
             m.d.sync += index.eq(0)
         with m.Elif(self.i.valid):
             m.d.sync += index.eq(index + 1)
-        m.d.comb += memory.i_address.eq(index)
 
-        kept = layout(memory.o_data)
-        sums = delay(m, self.i.sums, Bank.LATENCY, name="sums")
-        total = Signal(layout, reset_less=True)
-        add = delay(m, self.add, 1, name="add")
-        for channel in range(config.cols):
-            m.d.sync += total[channel].eq(sums[channel] + Mux(add, kept[channel], 0))
         valid = delay(m, self.i.valid, self.LATENCY, name="valid")
-        marks = delay(m, self.i.marks, self.LATENCY, name="marks")
         keep = delay(m, self.keep, 1, name="keep")
+        marks = delay(m, self.i.marks, self.LATENCY, name="marks")
+        # Each group of channels has a bank and what drives it to itself.
+        groups = -(-config.cols // _GROUP)
+        places = copies(m, platform, index, groups, name="place")
+        written = copies(m, platform, delay(m, index, self.LATENCY - 1, name="index"), groups, name="written")
+        strobes = copies(m, platform, delay(m, self.i.valid, self.LATENCY - 1, name="came") & keep, groups, name="strobe")
+        adds = copies(m, platform, self.add, groups, name="add")
+        sums = delay(m, self.i.sums, self.LATENCY - 1, name="sums")
+        for group in range(groups):
+            channels = range(group * _GROUP, min((group + 1) * _GROUP, config.cols))
+            layout = data.ArrayLayout(number, len(channels))
+            bank = Bank(width=layout.size, depth=config.partial_depth)
+            m.submodules[f"bank_{group}"] = bank
+            kept, total = layout(bank.o_data), Signal(layout, name=f"total_{group}", reset_less=True)
+            for place, channel in enumerate(channels):
+                name = f"sum_{channel}"
+                m.d.sync += total[place].eq(add(m, platform, sums[channel], kept[place], number, name=name, y_gate=adds[group]))
+                m.d.comb += self.o.sums[channel].eq(total[place])
+            m.d.comb += [
+                bank.i_address.eq(places[group]),
+                bank.write.enable.eq(strobes[group]),
+                bank.write.address.eq(written[group]),
+                bank.write.data.eq(total),
+            ]
         m.d.comb += [
-            self.o.sums.eq(total),
             self.o.marks.eq(marks),
             self.o.valid.eq(valid & ~keep),
             self.kept.eq(valid & keep & marks.layer_end),
-            memory.write.enable.eq(valid & keep),
-            memory.write.address.eq(delay(m, index, self.LATENCY, name="place")),
-            memory.write.data.eq(total),
         ]
         return m

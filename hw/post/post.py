@@ -138,12 +138,16 @@ class PostProcessor(wiring.Component):
         descriptor = self.descriptor
         bits = config.activation_address_bits
         tile, row, address = (Signal(bits, name=f"{name}_address") for name in ("tile", "row", "write"))
-        tiles_left = Signal(16)
         lanes_left = Signal(range(config.cols + 1))  # output channels of this tile that are not written yet
+        # Tiles that are left, less three: its sign says that the next one is the last.
+        fewer, tiles_left = Signal(signed(17)), Signal(signed(17))
+        only, last_tile = Signal(), Signal()
+        m.d.sync += [fewer.eq(descriptor.tiles - 3), only.eq(descriptor.tiles == 1)]
 
-        def lanes_of(tiles):
-            return Mux(tiles == 1, descriptor.last_lanes, config.cols)
+        def lanes_of(last):
+            return Mux(last, descriptor.last_lanes, config.cols)
 
+        started = delay(m, self.start, 2, name="started")
         count = Signal(range(config.cols + 1))
         position = Signal(bits, name="position")
         m.d.comb += count.eq(Mux(lanes_left > config.requant_lanes, config.requant_lanes, lanes_left))
@@ -160,9 +164,9 @@ class PostProcessor(wiring.Component):
                 row.eq(descriptor.write_address),
                 address.eq(descriptor.write_address),
                 position.eq(descriptor.write_address),
-                tiles_left.eq(descriptor.tiles),
-                lanes_left.eq(lanes_of(descriptor.tiles)),
             ]
+        with m.Elif(started):
+            m.d.sync += [tiles_left.eq(fewer), last_tile.eq(only), lanes_left.eq(lanes_of(only))]
         with m.Elif(beat.valid & ~beat.end):
             m.d.sync += [
                 position.eq(position + config.requant_lanes),
@@ -170,11 +174,10 @@ class PostProcessor(wiring.Component):
             ]
         with m.Elif(beat.valid):
             following = Signal(bits)
-            tiles_after = Signal(16)
-            m.d.comb += tiles_after.eq(tiles_left - beat.marks.tile_end)
             with m.If(beat.marks.tile_end):
                 m.d.comb += following.eq(tile + config.cols)
                 m.d.sync += [tile.eq(following), row.eq(following)]
+                m.d.sync += [tiles_left.eq(tiles_left - 1), last_tile.eq(tiles_left < 0)]
             with m.Elif(beat.marks.row_end):
                 m.d.comb += following.eq(row + descriptor.write_row_stride)
                 m.d.sync += row.eq(following)
@@ -183,6 +186,5 @@ class PostProcessor(wiring.Component):
             m.d.sync += [
                 address.eq(following),
                 position.eq(following),
-                tiles_left.eq(tiles_after),
-                lanes_left.eq(lanes_of(tiles_after)),
+                lanes_left.eq(lanes_of(Mux(beat.marks.tile_end, tiles_left < 0, last_tile))),
             ]

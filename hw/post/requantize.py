@@ -148,7 +148,7 @@ class RequantizeLane(wiring.Component):
             m.d.comb += [part.i_x.eq(upper), part.i_y.eq(factor)]
             parts.append(part.o)
         m.submodules.lower = lower = CarryMultiplier(
-            unsigned(_LOW_BITS), unsigned(MULTIPLIER_BITS), addend=signed(2), addend_log2=_NUDGE, levels=2
+            unsigned(_LOW_BITS), unsigned(MULTIPLIER_BITS), addend=signed(2), addend_log2=_NUDGE
         )
         m.d.comb += [lower.i_x.eq(x[:_LOW_BITS]), lower.i_y.eq(multiplier), lower.i_addend.eq(nudge)]
         lag = Multiplier.LATENCY + 1 - lower.latency  # until the upper part's products are one
@@ -168,9 +168,7 @@ class RequantizeLane(wiring.Component):
 
     def _multiply_by_carries(self, m, platform, x, multiplier, nudge):
         """The same, without a hardware multiplier."""
-        m.submodules.product = product = CarryMultiplier(
-            x.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE, levels=2
-        )
+        m.submodules.product = product = CarryMultiplier(x.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE)
         m.d.comb += [product.i_x.eq(x), product.i_y.eq(multiplier), product.i_addend.eq(nudge)]
         return delay(m, product.o[:_PRODUCT_BITS], _PRODUCT_CYCLES - product.latency, name="product")
 

@@ -27,7 +27,7 @@ ADD_LEFT_SHIFT = 20
 """Bits by which ADD widens its operands before scaling."""
 
 _UNIT = 31 - ADD_LEFT_SHIFT  # exponent of the multiplier that scales by 1
-_PRODUCT_CYCLES = 2
+_PRODUCT_CYCLES = 4
 _SHIFT_STAGES = ((16, 8), (4, 2), (1,))
 _SCALED_BITS = 9 + 31 - _UNIT
 _GROUP = 4  # lanes that share a copy of their operand
@@ -70,18 +70,17 @@ class VectorLane(wiring.Component):
             m.d.sync += largest.eq(value)
         way = delay(m, way, 1, name="way")
         x = Signal(signed(9), reset_less=True)
-        m.d.sync += x.eq(Mux(way.add, centred, largest))
+        nudge = Signal(signed(2), reset_less=True)
+        twice = way.add & (way.operand.shift != 0)
+        m.d.sync += [x.eq(Mux(way.add, centred, largest)), nudge.eq(Cat(twice, twice & (centred < 0)))]
 
         way = delay(m, way, 1, name="way_x")
-        twice = way.add & (way.operand.shift != 0)
-        m.submodules.product = product = CarryMultiplier(
-            signed(9), unsigned(31), addend=signed(2), addend_log2=_UNIT - 1, levels=2
-        )
+        m.submodules.product = product = CarryMultiplier(signed(9), unsigned(31), addend=signed(2), addend_log2=_UNIT - 1)
         assert product.latency == _PRODUCT_CYCLES
         m.d.comb += [
             product.i_x.eq(x),
             product.i_y.eq(way.operand.multiplier),
-            product.i_addend.eq(Cat(twice, twice & (x < 0)).as_signed()),
+            product.i_addend.eq(nudge),
         ]
         doubled = product.o[_UNIT - 1 :].as_signed()
         places = delay(m, way.operand.shift, _PRODUCT_CYCLES, name="places")

@@ -1,13 +1,18 @@
 """What a vendor's primitive does better than inferred logic, each behind a component with a portable twin.
 
-The platform decides: on a Lattice ECP5 the primitive is instanced, anywhere else, the simulator included, its twin. Both have
-the same ports and the same latency.
+The platform decides: on a Lattice ECP5 or iCE40 UltraPlus the primitive is instanced, anywhere else, the simulator included,
+its twin. Both have the same ports and the same latency.
 """
 
 
 def is_ecp5(platform) -> bool:
     """Whether `platform` is a Lattice ECP5."""
     return getattr(platform, "family", None) == "ecp5"
+
+
+def is_ultra_plus(platform) -> bool:
+    """Whether `platform` is a Lattice iCE40 UltraPlus: the iCE40 with single-ported memories and multipliers."""
+    return str(getattr(platform, "device", "")).startswith("iCE40UP")
 
 
 def placed_at(platform, site: str) -> dict[str, str]:

@@ -156,7 +156,7 @@ def test_unknown_names(folder, capsys):
     assert sentence.startswith("unknown board 'ulx3s': did you mean ulx3s-")
     assert sentence.endswith(", ".join(board.name for board in catalogue.boards()))
     assert main(["build", "--board", "ulx3s-85f", "--fabric", "huge"]) == 2
-    assert "unknown fabric 'huge': choose one of mini" in capsys.readouterr().err
+    assert "unknown fabric 'huge': choose one of up5k, mini" in capsys.readouterr().err
 
 
 def test_a_fabric_that_is_too_large(folder, monkeypatch, capsys):

@@ -101,6 +101,7 @@ def test_a_fabric_that_is_too_large_is_estimated_all_the_same(folder, results, s
         (["--fit"], 2, "--fit finds the largest fabric for a board: name one with --board"),
         (["--fit", "--board", "ulx3s-85f", "--fabric", "mini"], 2, "leave one of them out"),
         (["--board", "ulx3s-85f", "--fabric", "huge"], 2, "unknown fabric 'huge'"),
+        (["--fabric", "up5k"], 2, "fabric up5k is a compact one, and the cost model does not describe those yet"),
     ],
 )
 def test_bad_input(folder, capsys, arguments, code, expected):

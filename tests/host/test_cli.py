@@ -189,7 +189,7 @@ def test_check_rehearses(folder, capsys, monkeypatch):
         (["--limit", "x"], "not 'x'"),
         (["--limt", "1"], "unrecognized arguments: --limt 1"),
         (["--out", "y.npy"], "unrecognized arguments: --out y.npy"),
-        (["--fabric", "cloud"], "unknown fabric 'cloud': choose one of mini"),
+        (["--fabric", "cloud"], "unknown fabric 'cloud': choose one of up5k, mini"),
         (["--output", "x.npy"], "--output names the same file as --input: x.npy"),
         (["--json", "./tiny.tflite"], "--json names the same file as the model: ./tiny.tflite"),
         (["--output", "y", "--json", "./y"], "--json names the same file as --output: ./y"),

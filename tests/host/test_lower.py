@@ -29,7 +29,7 @@ from celosia.sim import golden
 from hypothesis import given
 from hypothesis import strategies as st
 
-FABRICS = [preset(name) for name in ("mini", "ecp5-25", "ecp5-85")]
+FABRICS = [preset(name) for name in ("mini", "ecp5-45", "ecp5-85")]
 NO_UNIT = preset("mini,depthwise_tiles=0")
 ROOMY = preset("mini,activation_bytes=1048576")
 

@@ -110,7 +110,7 @@ def test_no_report_before_the_first_run():
 def test_refused_devices_and_fabrics():
     with pytest.raises(DeviceError, match="unknown device 'abacus': choose one of .*golden"):
         Session(tiny.graph(), "abacus")
-    with pytest.raises(ValueError, match="unknown fabric 'cloud': choose one of mini"):
+    with pytest.raises(ValueError, match="unknown fabric 'cloud': choose one of up5k, mini"):
         Session(tiny.graph(), "golden", "cloud")
     with pytest.raises(DeviceError, match="device golden has no waveforms"):
         Session(tiny.graph(), "golden", trace="waves.vcd")

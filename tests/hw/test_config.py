@@ -15,14 +15,14 @@ def test_presets_have_their_names():
     assert {"mini", "ecp5-25", "ecp5-85", "ecp5-85-w8k"} <= {config.name for config in presets()}
     # What the preset is for: nearly every layer's weights stream through 8 KiB.
     assert preset("ecp5-85-w8k").weight_bytes == 8192
-    assert replace(preset("ecp5-85"), name="ecp5-85-w8k", weight_depth=32) == preset("ecp5-85-w8k")
+    assert replace(preset("ecp5-85"), name="ecp5-85-w8k", weight_depth=32, partial_depth=512) == preset("ecp5-85-w8k")
     assert (preset("ecp5-85").macs_per_cycle, preset("mini").macs_per_cycle) == (256, 16)
 
 
 @pytest.mark.parametrize("config", presets(), ids=lambda config: config.name)
 def test_derived_sizes(config):
-    assert config.macs_per_cycle == config.rows * config.cols == 2 * config.rows * config.pairs
-    assert config.weight_bytes == config.weight_depth * config.macs_per_cycle
+    assert config.macs_per_cycle * config.step_cycles == config.rows * config.cols == 2 * config.rows * config.pairs
+    assert config.weight_bytes == config.weight_depth * config.rows * config.cols
     assert config.beats * config.requant_lanes == config.cols
     assert 1 << config.activation_address_bits >= config.activation_bytes
     assert 1 << config.weight_address_bits >= config.weight_depth
@@ -45,7 +45,7 @@ def test_presets_with_changes():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ecp5", r"unknown fabric 'ecp5': choose one of mini, ecp5-25"),
+        ("ecp5", r"unknown fabric 'ecp5': choose one of up5k, mini, ecp5-25"),
         ("", "unknown fabric ''"),
         ("mini,depth=3", r"'depth=3' is not SIZE=NUMBER with a size of .*weight_depth"),
         ("mini,name=3", "'name=3' is not SIZE=NUMBER"),
@@ -69,6 +69,7 @@ def test_refused_names(name, words):
         ({"requant_lanes": 3}, "requant_lanes must divide cols, not 3"),
         ({"requant_lanes": 8}, "requant_lanes must divide cols, not 8"),
         ({"activation_bytes": 16385}, "activation_bytes must be a multiple of rows, not 16385"),
+        ({"carry_rows": 5}, "carry_rows must be at most rows, not 5"),
         ({"weight_depth": 1}, "weight_depth must be 2 or more, not 1"),
         ({"weight_depth": 2.0}, "weight_depth must be a positive integer, not 2.0"),
     ],
@@ -80,7 +81,12 @@ def test_refused_sizes(changes, words):
 
 
 @pytest.mark.parametrize(
-    "size", [item.name for item in fields(FabricConfig) if item.name not in ("name", "depthwise_tiles", "requant_multipliers")]
+    "size",
+    [
+        item.name
+        for item in fields(FabricConfig)
+        if item.name not in ("name", "carry_rows", "depthwise_tiles", "requant_multipliers")
+    ],
 )
 def test_every_size_is_positive(size):
     for value in (0, -4):

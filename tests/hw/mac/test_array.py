@@ -13,7 +13,7 @@ from twins import first_difference
 
 MINI = replace(preset("mini"), weight_depth=8)
 EIGHT = replace(preset("ecp5-25"), weight_depth=8)
-GROUPS = replace(EIGHT, row_groups=3)
+GROUPS = replace(EIGHT, row_groups=3, carry_rows=0)
 
 
 def loads(weights, words):
@@ -120,9 +120,10 @@ def test_weights_load_while_the_array_works(bench):
     assert results == expected(weights, steps, addresses, activations)
 
 
-def test_the_array_on_the_ecp5_is_the_same(bench):
+@pytest.mark.parametrize("carry_rows", [0, 2])
+def test_the_array_on_the_ecp5_is_the_same(carry_rows):
     """With the primitives of the ECP5 instead of their twins: weights are loaded, then steps taken, by turns."""
-    config = replace(MINI, weight_depth=128)
+    config = replace(MINI, weight_depth=128, carry_rows=carry_rows)
 
     def drive(m, noise, array):
         clock = Signal(9)
