@@ -136,8 +136,8 @@ def test_measured_speed():
     print(speed)
     assert 0.9 < speed.to_device / speed.wire < 1
     assert 0.9 < speed.from_device / speed.wire < 1
-    question = 2 * (18 + 8)  # bytes of the two frames
-    assert question * wires.byte_time() < speed.round_trip < 1.5 * question * wires.byte_time()
+    frames = 2 * (18 + 8) + 2 * 18  # question and answer, and the acknowledgement of each
+    assert 0.9 < speed.round_trip / (frames * wires.byte_time()) < 1.1
 
 
 def test_what_the_device_must_be():
