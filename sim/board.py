@@ -35,6 +35,7 @@ class SimulatedBoard:
             import pty
             import tty
 
+            self._ours = -1
             self._ours, self._theirs = pty.openpty()
             tty.setraw(self._theirs)
         except (ImportError, OSError) as error:
