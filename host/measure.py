@@ -13,7 +13,8 @@ from .programs import PACKET_WORDS
 from .transport.link import Link
 
 _WORDS = 1024  # of a packet; every fabric's activation memory holds them
-_PACKETS = 16
+_PACKETS = 16  # at most
+_SECONDS = 2.0  # that each direction may take, where one packet does not take longer
 _QUESTIONS = 20
 
 
@@ -46,10 +47,15 @@ def measure(link: Link, *, baud: float, clock: Callable[[], float] = perf_counte
     """
     data = np.random.default_rng(0).integers(0, 1 << 32, _WORDS, dtype=np.uint32)
     load = packet(Command.LOAD_ACTIVATIONS, 0, data)
-    began = clock()
-    link.write(np.tile(load, _PACKETS))
-    link.flush()
-    to_device = _PACKETS * load.nbytes / (clock() - began)
+
+    def fill(packets: int) -> float:
+        began = clock()
+        link.write(np.tile(load, packets))
+        link.flush()
+        return clock() - began
+
+    packets = _fitting(fill(1))
+    to_device = packets * load.nbytes / fill(packets)
 
     end = descriptor_words(operation=Operation.END)
     store = descriptor_words(operation=Operation.STORE, row_address=0, length=_WORDS)
@@ -57,12 +63,20 @@ def measure(link: Link, *, baud: float, clock: Callable[[], float] = perf_counte
     result = np.concatenate([[_WORDS | Answer.RESULT.value << 24, 0], data])
     size = len(result) + PACKET_WORDS + RECORD_WORDS
     link.flush()
-    began = clock()
-    link.write(np.tile(packet(Command.START, len(end)), _PACKETS))
-    answers = link.read(_PACKETS * size).reshape(_PACKETS, size)
-    from_device = answers.nbytes / (clock() - began)
-    if (answers[:, : len(result)] != result).any():
-        raise DeviceError("the device gives back other words than it was sent: its fabric is broken; program the board again")
+
+    def empty(packets: int) -> float:
+        began = clock()
+        link.write(np.tile(packet(Command.START, len(end)), packets))
+        answers = link.read(packets * size).reshape(packets, size)
+        seconds = clock() - began
+        if (answers[:, : len(result)] != result).any():
+            raise DeviceError(
+                "the device gives back other words than it was sent: its fabric is broken; program the board again"
+            )
+        return seconds
+
+    packets = _fitting(empty(1))
+    from_device = packets * 4 * size / empty(packets)
 
     times = []
     for _ in range(_QUESTIONS):
@@ -71,3 +85,8 @@ def measure(link: Link, *, baud: float, clock: Callable[[], float] = perf_counte
         link.read(PACKET_WORDS)
         times.append(clock() - began)
     return LinkSpeed(to_device=to_device, from_device=from_device, round_trip=min(times), wire=baud / 10)
+
+
+def _fitting(seconds: float) -> int:
+    """How many packets to measure with, where one takes so long."""
+    return max(1, min(_PACKETS, int(_SECONDS / seconds)))

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ from ..hw.link.uart import BITS_PER_BYTE
 from .errors import ToolError
 from .pins import PinSimulator
 
+_LOOK = 0.2  # seconds between looks at whether to stop
 _BLOCK = 4096  # bytes read at once
 _SLICE = 4096  # cycles between looks at the terminal
 _QUIET = 64  # bytes' time without a byte after which a fabric at rest has nothing more to say
@@ -33,6 +35,7 @@ class SimulatedBoard:
             import pty
             import tty
 
+            self._ours = -1
             self._ours, self._theirs = pty.openpty()
             tty.setraw(self._theirs)
         except (ImportError, OSError) as error:
@@ -63,15 +66,15 @@ class SimulatedBoard:
         """The terminal's name: what programs open."""
         return os.ttyname(self._theirs)
 
-    def run(self, seconds: float | None = None) -> None:
-        """Simulates, for ever or until nothing happens for so long."""
-        while True:
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Simulates until it is told to stop; costs nothing while the board rests and nobody sends."""
+        while not until():
             resting = self._rests()
-            readable, _, _ = select.select([self._ours], [], [], seconds if resting else 0)
+            readable, _, _ = select.select([self._ours], [], [], _LOOK if resting else 0)
             if readable:
                 self._to_board += self._read()
             elif resting:
-                return
+                continue
             taken, data, _ = self._simulator.exchange(self._to_board, _SLICE)
             self._to_board = self._to_board[taken:]
             if taken or data:

@@ -151,7 +151,7 @@ def _let_sleep(model: str) -> str:
         )
         model = model.replace("struct p_top : public module {", wrapper + "struct p_top : public module {", 1)
         model = re.sub(rf"(?m)^\t{kind} (cell_\w+)", rf"\tsleeper<{kind}, {inputs}> \1", model)
-    asleep = " && ".join(f"top.{cell}.asleep" for cell in cells) or "false"
+    asleep = " && ".join(f"top.{cell}.asleep" for cell in cells) or "true"
     return f"{model}\n#define CELOSIA_ASLEEP(top) ({asleep})\n"
 
 

@@ -1,6 +1,7 @@
 """A simulated device at the end of simulated wires, with faults on them: the port of the link's tests."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,10 @@ def echoed(words: np.ndarray, first: int) -> np.ndarray:
     return words + np.arange(first, first + len(words), dtype=np.uint32)
 
 
-def echo() -> PinSimulator:
+def echo(trace: Path | None = None) -> PinSimulator:
     """A simulated echo."""
     design = Design(name="echo", key=(CLOCK_HZ, BAUD), make=lambda: component_rtlil(Echo()), harness="pins.cc")
-    return PinSimulator(design, cycles_per_bit=CYCLES_PER_BIT)
+    return PinSimulator(design, cycles_per_bit=CYCLES_PER_BIT, trace=trace)
 
 
 def fabric(config: FabricConfig) -> PinSimulator:
@@ -192,3 +193,9 @@ def _pieces(decoder: Decoder, data: bytes) -> Iterator[bytes]:
 def byte_time() -> float:
     """Seconds of a byte on the wire."""
     return BITS_PER_BYTE / BAUD
+
+
+def tick(port: WirePort, cycles: int) -> bool:
+    """Lets time pass for a port whose wires are cut."""
+    PinSimulator.exchange(port.simulator, b"", cycles)
+    return True

@@ -74,7 +74,7 @@ def _ask(address: "SerialAddress", measured: bool) -> str:
     from ..measure import measure
     from ..transport.serial import open_link
 
-    link = open_link(address, tries=_TRIES)
+    link = open_link(address, hello_tries=_TRIES)
     try:
         identity = link.identity
         answer = f"fabric {identity.name}, protocol {identity.version}, {identity.digest:016x}"

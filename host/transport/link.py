@@ -38,6 +38,9 @@ class Link:
     port: the bytes; closed with the link.
     name: of the device, for what is said about it.
     baud: rate of the line.
+    timeout: seconds in which a device that answers must take a word or give one.
+    hello_tries: how often it is greeted before it counts as silent.
+    patience: seconds to wait for an answer before asking again.
     clock: seconds, going forward.
 
     Raises DeviceError where the device does not answer or breaks off.
@@ -50,7 +53,7 @@ class Link:
         name: str,
         baud: float,
         timeout: float = TIMEOUT,
-        tries: int = TRIES,
+        hello_tries: int = TRIES,
         patience: float = PATIENCE,
         clock: Callable[[], float] = monotonic,
     ):
@@ -59,8 +62,9 @@ class Link:
         self._timeout = timeout
         self._clock = clock
         session = 1 + secrets.randbelow((1 << 16) - 1)
-        self._window = Window(session, clock(), patience=patience, byte_time=10 / baud, tries=tries)
+        self._window = Window(session, clock(), patience=patience, byte_time=10 / baud, tries=hello_tries)
         self._wait_for(lambda: self._window.is_open)
+        self._window.tries = TRIES
 
     @property
     def identity(self) -> DeviceIdentity:

@@ -109,10 +109,10 @@ def open_serial(address: str, config: FabricConfig) -> Link:
     return link
 
 
-def open_link(address: SerialAddress, *, tries: int = TRIES) -> Link:
+def open_link(address: SerialAddress, *, hello_tries: int = TRIES) -> Link:
     """The link to whatever fabric is at a serial port. Raises DeviceError."""
     port = SerialPort(address)
-    return Link(port, name=address.name, baud=address.baud, timeout=address.timeout, tries=tries)
+    return Link(port, name=address.name, baud=address.baud, timeout=address.timeout, hello_tries=hello_tries)
 
 
 def _explain(address: SerialAddress, error: Exception) -> str:

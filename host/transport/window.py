@@ -8,6 +8,7 @@ from .frames import FILLER, Decoder, DeviceIdentity, Frame, read_identity
 _POSITIONS = 1 << POSITION_BITS
 _WORD = 4  # bytes
 _SHORT_FILLER = 16 * FILLER  # at the first try: a few bytes may be missing
+_LONGEST_FRAME = _WORD * 255 + OVERHEAD_BYTES
 _FILLER = (_WORD * MAX_LENGTH + OVERHEAD_BYTES) * FILLER  # then: whatever the device still waits for
 _LATENCY = 3e-4  # seconds a byte of an exchange: no more than that is the latency of an operating system and a bridge chip
 _LONGEST_PAUSE = 8  # of doublings between tries
@@ -43,7 +44,7 @@ class Window:
         self._session = session
         self._patience = patience
         self._byte_time = byte_time
-        self._tries = tries
+        self.tries = tries
         self._decoder = Decoder()
         # To the device: `_out` holds the words from `_acknowledged` on.
         self._out = bytearray()
@@ -63,6 +64,8 @@ class Window:
         # Time
         self._unanswered = 0
         self._foreign = False
+        self._coming = False  # bytes came since the last look
+        self._unframed = 0  # bytes since the last frame
         self._waiting = True
         self._asked_since = now
         self._asked_bytes = 0
@@ -106,6 +109,8 @@ class Window:
 
     def received(self, data: bytes, now: float) -> None:
         """Bytes from the device."""
+        self._unframed += len(data)
+        self._coming = self._coming or bool(data)
         self._process(self._decoder.feed(data), now)
 
     def due(self, now: float, *, whole: bool = False) -> bytes:
@@ -160,7 +165,11 @@ class Window:
 
     def _ask(self, now: float) -> bytes:
         """Nothing came for too long: says hello again, sends again, or asks for news."""
-        if self._unanswered >= self._tries:
+        if self._coming and self._unframed < _LONGEST_FRAME:
+            self._coming = False
+            self._pause(now, _LONGEST_FRAME)
+            return b""  # something comes, slowly: it may become a frame
+        if self._unanswered >= self.tries:
             raise Silence(tries=self._unanswered, foreign=self._foreign)
         self._process(self._decoder.give_up(), now)
         filler = _SHORT_FILLER if self._unanswered <= (not self.is_open) else _FILLER
@@ -209,8 +218,8 @@ class Window:
             elif not frame.hello:
                 self._take_acknowledgement(frame)
                 self._take_words(frame)
-            self._foreign = False
-            self._unanswered = 0
+            self._foreign = self._coming = False
+            self._unanswered = self._unframed = 0
             self._rest(now)
 
     def _take_acknowledgement(self, frame: Frame) -> None:

@@ -309,3 +309,29 @@ def test_whatever_the_wires_do_words_come_once_and_in_order(seed):
             now = window.deadline or now
     assert window.take(total) == words(total)
     assert b"".join(device.received) == words(total)
+
+
+def test_a_frame_that_comes_slowly_is_waited_for():
+    """A byte now and then, as of a simulated device: no question disturbs it, and nothing that came is thrown away."""
+    device = DeviceModel()
+    window = opened(device)
+    window.wait(1.0)
+    frame = bytes(Frame(session=7, payload=words(100)))
+    for byte in frame[:-1]:
+        now = window.deadline - 0.01
+        window.received(bytes([byte]), now)
+        assert window.due(now) == b""
+        now = window.deadline
+        assert window.due(now) == b""
+    window.received(frame[-1:], now)
+    assert window.take(100) == words(100)
+
+
+def test_noise_does_not_put_off_the_end():
+    window = Window(7, 0.0, patience=0.1, byte_time=0.0, tries=3)
+    now = 0.0
+    with pytest.raises(Silence):  # noqa: PT012
+        for _ in range(3000):
+            window.due(now)
+            window.received(b"\xc5" * 7, now)
+            now = window.deadline
