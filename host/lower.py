@@ -330,10 +330,8 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
         ),
         **_requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols),
     )
-    # The unit pushes a row and a word behind the map. Where the last result comes before that, as without padding, the next
-    # descriptor must not begin meanwhile.
-    pushes = (width + 1) * config.beats
-    return layer if layer.walk.drain(config) >= max(pushes, latencies_of(config).walk) else None
+    # The last result ends the descriptor: no step may be on its way by then, or it would reach the next one's unit.
+    return layer if layer.walk.drain(config) >= latencies_of(config).walk else None
 
 
 @_lower.register

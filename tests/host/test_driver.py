@@ -158,7 +158,7 @@ LAYERS = dict(single_layers())
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "stride"), [(6, 60, 1), (7, 60, 2), (6, 60, 2), (6, 20, 1), (8, 60, 3), (6, 60, 4)]
+    ("height", "width", "stride"), [(6, 60, 1), (7, 60, 2), (6, 60, 2), (6, 20, 1), (8, 60, 3), (6, 60, 4), (4, 60, 59)]
 )
 def test_a_depthwise_layer_that_ends_before_its_map_does(height, width, stride):
     """Without padding the last result comes before the unit's last pushes, with strides before the map's last rows: what is

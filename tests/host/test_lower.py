@@ -235,9 +235,9 @@ def test_depthwise_takes_its_unit_where_it_fits():
     assert operation((1, 8, 8, 8), NO_UNIT) is Operation.MAC
     assert operation((1, 2, FABRICS[0].line_depth, 1)) is Operation.DEPTHWISE
     assert operation((1, 2, FABRICS[0].line_depth + 1, 1)) is Operation.MAC
-    # Its last result must come after the unit's last push, as far as that is hidden in the latency of what follows.
-    assert operation((1, 8, 8, 8), padding="VALID") is Operation.DEPTHWISE
-    assert operation((1, 8, 40, 8), padding="VALID") is Operation.MAC
+    # Its last result must come when no step is on its way any more.
+    assert operation((1, 8, 40, 8), padding="VALID") is Operation.DEPTHWISE
+    assert operation((1, 4, 60, 8), stride=(59, 59), padding="VALID") is Operation.MAC
 
 
 def test_a_depthwise_layer_walks_the_rows_that_it_needs():
