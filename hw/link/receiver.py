@@ -49,6 +49,7 @@ class FrameReceiver(wiring.Component):
         byte = Signal(8)
         fresh, ripe = Signal(), Signal()  # it came, it was compared
         is_marker, matches = Signal(), Signal()
+        due = Signal(8)  # what it must be where the CRC comes
         fed = Signal()  # it counts for the CRC
         held = Signal(32)  # the last four bytes
         at = Signal(range(HEADER_BYTES))  # number of the byte in the header, in a word, in the CRC
@@ -64,7 +65,8 @@ class FrameReceiver(wiring.Component):
             fresh.eq(self.i.valid & self.i.ready),
             ripe.eq(fresh),
             is_marker.eq(byte == MARKER),
-            matches.eq(byte == crc.crc.word_select(at[:2], 8)),
+            due.eq(crc.crc.word_select(at[:2], 8)),
+            matches.eq(byte == due),
             self.session.eq(0),
             self.position.eq(0),
             self.expected.eq(0),

@@ -24,7 +24,7 @@ class FrameSender(wiring.Component):
     `identity`.
     """
 
-    CYCLES = Crc32.CYCLES + 6
+    CYCLES = Crc32.CYCLES + 7
     SETTLE = 2 * Crc32.CYCLES
 
     def __init__(self, identity: int):
@@ -48,7 +48,7 @@ class FrameSender(wiring.Component):
         bytes_left = Signal(range(3))  # of it
         coming = Signal(16)
         settled, ready, load = Signal(), Signal(), Signal()  # the next pair: on its way, in `coming`, taken from there
-        fed = Signal()  # it counts for the CRC
+        fed, first = Signal(), Signal()  # it counts for the CRC, and begins it
         source = Signal(4)
         words_left = Signal(8)
         last_word = Signal()
@@ -68,7 +68,8 @@ class FrameSender(wiring.Component):
                 m.d.sync += behind_header.eq(self.word.word_select(source[0], 16))
             with m.Default():
                 m.d.sync += behind_header.eq(told.word_select(place, 16))
-        waiting = (bytes_left == 0) & crc.idle & ~self.idle
+        counted = crc.idle & ~crc.strobe
+        waiting = (bytes_left == 0) & counted & ~self.idle
         m.d.sync += [
             settled.eq(waiting & ~ready & ~load),
             ready.eq(settled & ~ready),
@@ -79,20 +80,23 @@ class FrameSender(wiring.Component):
         m.d.comb += [
             self.o.payload.eq(pair[:8]),
             sent.eq(self.o.valid & self.o.ready),
-            crc.byte.eq(pair[:8]),
-            crc.strobe.eq(sent & fed),
             self.samples_taken.eq(ready & (source == field_bytes("taken")[0] // 2)),
         ]
-        m.d.sync += last_word.eq(words_left == 1)
-        m.d.sync += self.o.valid.eq((bytes_left != 0) & crc.idle & ~sent)
+        m.d.sync += [
+            last_word.eq(words_left == 1),
+            crc.byte.eq(pair[:8]),
+            crc.first.eq(first),
+            crc.strobe.eq(sent & fed),
+        ]
+        m.d.sync += self.o.valid.eq((bytes_left != 0) & counted & ~sent)
         with m.If(load):
             m.d.sync += [pair.eq(coming), bytes_left.eq(2)]
         with m.Elif(sent):
-            m.d.sync += [pair.eq(pair[8:]), bytes_left.eq(bytes_left - 1), crc.first.eq(0)]
+            m.d.sync += [pair.eq(pair[8:]), bytes_left.eq(bytes_left - 1), first.eq(0)]
         with m.FSM():
             with m.State("IDLE"), m.If(bytes_left == 0):
                 m.d.comb += self.idle.eq(1)
-                m.d.sync += [crc.first.eq(1), fed.eq(1), source.eq(0), trail.eq(0), words_left.eq(self.header.length)]
+                m.d.sync += [first.eq(1), fed.eq(1), source.eq(0), trail.eq(0), words_left.eq(self.header.length)]
                 with m.If(self.start):
                     m.next = "HEADER"
             with m.State("HEADER"), m.If(load):

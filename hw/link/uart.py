@@ -102,13 +102,15 @@ class UartTransmitter(wiring.Component):
         bits = Signal(BITS_PER_BYTE, init=1)  # what is still to be sent, the stop bit at the top; shifted in zeros
         last = Signal()  # the stop bit is on the wire: known a cycle late, long before its end
         busy = Signal()
-        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(~busy | (tick & last))]
+        held, full = Signal(8), Signal()  # the next byte
+        load = full & (~busy | (tick & last))
+        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(~full)]
         m.d.sync += last.eq(bits[1:] == 0)
         m.d.sync += Cat(phase, tick).eq(Mux(busy, phase + self._clock.step, 0))
-        with m.If(self.i.ready):
-            m.d.sync += busy.eq(self.i.valid)
-            with m.If(self.i.valid):
-                m.d.sync += bits.eq(Cat(0, self.i.payload, 1))
+        with m.If(load):
+            m.d.sync += [bits.eq(Cat(0, held, 1)), busy.eq(1), full.eq(0)]
         with m.Elif(tick):
-            m.d.sync += bits.eq(bits[1:])
+            m.d.sync += [bits.eq(bits[1:]), busy.eq(~last)]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [held.eq(self.i.payload), full.eq(1)]
         return m

@@ -128,7 +128,7 @@ def test_transmits_at_any_ratio(bench, ratio, stalls):
 
     async def send(ctx):
         await bench.send(ctx, dut.i, data, bench.pauses(stalls))
-        await bench.ticks(ctx, int(12 * ratio))
+        await bench.ticks(ctx, int(22 * ratio))
 
     async def watch(ctx):
         while True:
@@ -148,9 +148,9 @@ def test_transmits_without_a_gap(bench):
     async def send(ctx):
         nonlocal cycles
         ctx.set(dut.i.valid, 1)
-        for count in range(101):
+        for count in range(103):
             await bench.until(ctx, dut.i.ready)
-            if count == 0:
+            if count == 2:  # one byte is on the wire then, and one waits
                 cycles = 0
 
     async def count(ctx):
