@@ -121,8 +121,8 @@ class Rig:
 
 def check(config, fields, image, weights, results):
     assert [result[1:] for result in results] == expected_results(fields, image, weights), fields
-    # What follows takes a result every `beats` or `2 * beats` cycles. At the end of a tile it has the next one's channel parameters, if it
-    # got `tile_cycles` since the last end; behind the last tile there is none.
+    # What follows takes a result every `beats` or `2 * beats` cycles. At the end of a tile it has the next one's channel
+    # parameters, if it got `tile_cycles` since the last end; behind the last tile there is none.
     gaps = np.diff([result[0] for result in results])
     least = config.result_pace(wide=fields["wide"])
     assert min(gaps, default=least) >= least, f"results {min(gaps)} cycles apart: {fields}"
@@ -187,7 +187,7 @@ def test_tiles_of_small_maps_follow_closely(bench, name, stride):
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("wide", [0, 1])
 def test_latency_and_rate(bench, name, wide):
-    """A word every `beats` cycles or every second of them, and a result `LATENCY` cycles after the word that completes its window."""
+    """A word every `beats` cycles, or twice that, and a result `LATENCY` cycles after the word that completes its window."""
     config = CONFIGS[name]
     rig = Rig(bench, config)
     fields, image, weights = draw(
