@@ -170,11 +170,12 @@ class CarryMultiplier(wiring.Component):
     """`o = i_x * i_y`, or `o = i_x * i_y + i_addend * 2**addend_log2`, `latency` cycles later, a product a cycle.
 
     Parameters: shapes `x`, `y` and `addend`; `levels`, additions between one register and the next: two of them take half the
-    flip-flops, and the clock some 20 % (carries of both run at the same time). Cost on the ECP5: (rows - 1) * (width + 3)
-    LUT4 or so, with a row for each bit of the narrower operand and one for the addend.
+    flip-flops, and the clock some 20 % (carries of both run at the same time); `first`, those before the first register,
+    `levels` unless given: operands come on long wires. Cost on the ECP5: (rows - 1) * (width + 3) LUT4 or so, with a row for
+    each bit of the narrower operand and one for the addend.
     """
 
-    def __init__(self, x, y, *, addend=None, addend_log2: int = 0, levels: int = 1):
+    def __init__(self, x, y, *, addend=None, addend_log2: int = 0, levels: int = 1, first: int | None = None):
         x, y = Shape.cast(x), Shape.cast(y)
         if not x.width or not y.width:
             raise ValueError(f"a multiplier's operands must have 1 bit or more, not {x.width} and {y.width}")
@@ -190,12 +191,13 @@ class CarryMultiplier(wiring.Component):
         self._addend_log2 = addend_log2
         self._rows = min(x.width, y.width) + self._has_addend
         self._levels = levels
+        self._first = levels if first is None else first
         super().__init__({**members, "o": Out(_shape(low, high))})
 
     @property
     def latency(self) -> int:
         """Cycles from the operands to their product."""
-        return -(-max(ceil_log2(self._rows), 1) // self._levels)
+        return 1 + -(-max(ceil_log2(self._rows) - self._first, 0) // self._levels)
 
     def elaborate(self, platform):
         m = Module()
@@ -221,7 +223,7 @@ class CarryMultiplier(wiring.Component):
             terms.insert(0, _first_level(m, pair, f"row_{len(rows)}"))
         level = 1
         while True:
-            if len(terms) == 1 or level % self._levels == 0:
+            if len(terms) == 1 or (level >= self._first and (level - self._first) % self._levels == 0):
                 terms = [
                     replace(term, value=delay(m, term.value, 1, name=f"level_{level}_{index}"))
                     for index, term in enumerate(terms)
