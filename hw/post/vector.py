@@ -1,9 +1,10 @@
 """The vector unit: what needs no weights, `cols` channels a cycle.
 
-MAX keeps the running maximum over the steps of a result, and gives it with 128 on top, an unsigned number. ADD takes two steps a result. TensorFlow Lite's reference kernel
-brings both operands to twice the larger of their scales, so the one that has it is halved: its scaled value is
-(x - zero_point) * 2**19, exactly. It comes first, waits where the maximum does, and its zero point is left to the
-requantizer's bias. The second one is scaled as the kernel does it:
+MAX keeps the running maximum over the steps of a result, and gives it with 128 on top, an unsigned number.
+
+ADD takes two steps a result. TensorFlow Lite's reference kernel brings both operands to twice the larger of their scales, so
+the one that has it is halved: its scaled value is (x - zero_point) * 2**19, exactly. It comes first, waits where the maximum
+does, and its zero point is left to the requantizer's bias. The second one is scaled as the kernel does it:
 
     scaled = RoundingDivideByPOT(floor(((x - zero_point) * 2**20 * multiplier + 2**30) / 2**31), shift)
            = RoundingDivideByPOT(((x - zero_point) * multiplier + 2**10) >> 11, shift)
@@ -12,12 +13,14 @@ requantizer's bias. The second one is scaled as the kernel does it:
 with the nudge of `requantize`, which explains the last step: 0 where the shift is 0, else 2**10 or, below the zero point,
 -2**10. That is one product in two cycles, so two channels share what scales:
 
-    i_values[0] --+--> maximum, or first operand --- wait ---+--> + --> register --> o[0]
-                  +--+                                       |    ^
-                     +--> zero point --> multiply --> shift --> + |
-                  +--+                                       |  | |
-    i_values[1] --+--> maximum, or first operand --- wait ---+--+-+------------> o[1]
+    i_values[0] --+-----> maximum, or first operand --> wait --+
+                  +--+                                         |
+                     +--> zero point --> multiply --> shift ---+--> sum --+--> register --> o[0]
+                  +--+                                         |          |
+    i_values[1] --+-----> maximum, or first operand --> wait --+          +---------------> o[1]
 
+    cycle  1 in   2 maximum, zero point   3, 4, 5 multiply   6 shift   7 sum   8 register; the second channel's product is a
+           cycle later, and its sum in 8
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned

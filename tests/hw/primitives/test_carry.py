@@ -24,11 +24,14 @@ def test_products(x, y, levels):
     assert first_difference(lambda: CarryMultiplier(x, y, levels=levels), cycles=10_000) is None
 
 
-@pytest.mark.parametrize("levels", [1, 2])
-def test_products_with_an_addend(levels):
-    def make():
-        return CarryMultiplier(signed(9), unsigned(31), addend=signed(2), addend_log2=10, levels=levels)
+@pytest.mark.parametrize(("levels", "first", "latency"), [(1, None, 4), (2, None, 2), (2, 1, 3), (1, 3, 2), (3, 1, 2)])
+def test_products_with_an_addend(levels, first, latency):
+    """Ten rows: four additions, with registers after `first` of them and then after `levels` each, and at the end."""
 
+    def make():
+        return CarryMultiplier(signed(9), unsigned(31), addend=signed(2), addend_log2=10, levels=levels, first=first)
+
+    assert make().latency == latency
     assert first_difference(make, cycles=10_000) is None
 
 
