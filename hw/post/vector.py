@@ -19,8 +19,8 @@ with the nudge of `requantize`, which explains the last step: 0 where the shift 
                   +--+                                         |          |
     i_values[1] --+-----> maximum, or first operand --> wait --+          +---------------> o[1]
 
-    cycle  1 in   2 maximum, zero point   3, 4, 5 multiply   6 shift   7 sum   8 register; the second channel's product is a
-           cycle later, and its sum in 8
+    cycle  1 in   2 maximum, zero point   3 to 6 multiply   7 shift   8 sum   9 register; the second channel's product is a
+           cycle later, and its sum in 9
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -35,7 +35,7 @@ from ..primitives.carry import CarryMultiplier, add
 from ..primitives.copies import copies
 
 _NUDGE = 10  # exponent: half of what the multiplication drops, which is 2**31 / 2**20
-_PRODUCT_CYCLES = 3
+_PRODUCT_CYCLES = 4
 _GROUP = 4  # channels that share a copy of what steers them
 
 
@@ -53,6 +53,7 @@ class _Way(data.Struct):
     add: 1
     begin: 1
     valid: 1
+    second: 1  # of ADD's operands
     operand: Operand
 
 
@@ -73,9 +74,8 @@ class VectorPair(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         way, values = self.way, self.i_values
-        # A second operand's step: the next one is none, so the other channel's may follow.
-        second = Signal()
-        m.d.comb += second.eq(way.valid & ~way.begin & way.add)
+        # After a second operand's step comes a first one's or none, so the other channel's may follow.
+        second = way.second
         scaled, half = self._scale(m, platform, Mux(second, values[0], delay(m, values[1], 1, name="other")))
 
         # First operands hold still for two cycles or more, in which both sums are made.
@@ -106,17 +106,16 @@ class VectorPair(wiring.Component):
         centred = Signal(signed(9), reset_less=True)
         difference = add(m, platform, x, operand.zero_point, centred.shape(), name="centre", y_flip=Const(1, 1), carry=1)
         twice = operand.shift != 0
-        below = Signal(reset_less=True)
-        m.d.sync += [centred.eq(difference), below.eq(twice & difference[-1])]
+        m.d.sync += centred.eq(difference)
 
         m.submodules.product = product = CarryMultiplier(
-            centred.shape(), operand.multiplier.shape(), addend=signed(2), addend_log2=_NUDGE, levels=2, first=1
+            centred.shape(), operand.multiplier.shape(), addend=signed(2), addend_log2=_NUDGE
         )
         assert product.latency == _PRODUCT_CYCLES
         m.d.comb += [
             product.i_x.eq(centred),
             product.i_y.eq(operand.multiplier),
-            product.i_addend.eq(Cat(twice, below)),
+            product.i_addend.eq(Cat(twice, twice & centred[-1])),
         ]
         doubled = product.o[_NUDGE:].as_signed()
         for place, bit in reversed(list(enumerate(operand.shift))):
@@ -152,6 +151,7 @@ class VectorUnit(wiring.Component):
         way = Signal(_Way)
         m.d.comb += [
             way.add.eq(delay(m, self.add, 1, name="add")),
+            way.second.eq(way.add & self.i_step.valid & ~self.i_step.first),
             way.begin.eq(self.i_step.first),
             way.valid.eq(self.i_step.valid),
             way.operand.eq(delay(m, Mux(self.add, self.right.as_value(), 0), 1, name="right")),
