@@ -194,11 +194,8 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
     if layer.add is not None:
         kernel_row_stride = addresses[layer.inputs[1]] - source
         operands = {
-            "left_multiplier": layer.add.multipliers[0],
             "right_multiplier": layer.add.multipliers[1],
-            "left_zero_point": layer.add.zero_points[0],
             "right_zero_point": layer.add.zero_points[1],
-            "left_shift": -layer.add.shifts[0],
             "right_shift": -layer.add.shifts[1],
         }
     channels = layer.output_channels

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hw.config import LARGEST_SUM, FabricConfig
-from ..hw.isa import MAX_LEFT_SHIFT, Operation
+from ..hw.isa import ADD_SHIFT_BITS, FIRST_LOG2, MAX_LEFT_SHIFT, MAX_OFFSET, Operation
 from ..hw.mac.depthwise import KERNEL, TAPS, DepthwiseUnit
 from ..hw.post.requantize import NARROW_BITS
 from .cost.latencies import latencies_of
@@ -44,7 +44,9 @@ from .ir import (
 _COUNT_LIMIT = 65535  # loop counts are 16 bits wide
 _ROW_LIMIT = 32767
 _MAX_RIGHT_SHIFT = 31
+_MAX_ADD_SHIFT = (1 << ADD_SHIFT_BITS) - 1
 _WINDOW_STRIDE_LIMIT = 255
+_HALF = 1 << 30, 0  # multiplier and shift that make an operand of ADD, which is widened by 20 bits, count 2**FIRST_LOG2
 
 
 class Unsupported(Exception):
@@ -433,7 +435,7 @@ def _(node: MaxPool2D, graph: Graph, config: FabricConfig) -> Layer:
         _pool(node, graph, config),
         operation=Operation.MAX,
         pad_value=-128,
-        channels=_uniform(config.cols, bias=0, multiplier=1 << 30, shift=1),
+        channels=_uniform(config.cols, bias=-MAX_OFFSET, multiplier=1 << 30, shift=1),
     )
 
 
@@ -446,15 +448,34 @@ def _(node: Add, graph: Graph, config: FabricConfig) -> Layer:
             f"its operands have the shapes {' and '.join(str(shape) for shape in shapes)}, the fabric adds equal ones",
             "expand the smaller operand",
         )
+    scales = list(zip(node.multipliers, node.shifts, strict=True))
+    if _HALF not in scales:
+        raise Unsupported(
+            "neither of its operands is scaled by exactly 1/2, the fabric multiplies only one of them",
+            "scale the sum to twice the larger of its operands' scales, as TensorFlow Lite's converter does",
+        )
+    if scales[0] == _HALF:
+        add = node
+    else:
+        add = replace(
+            node,
+            inputs=node.inputs[::-1],
+            zero_points=node.zero_points[::-1],
+            multipliers=node.multipliers[::-1],
+            shifts=node.shifts[::-1],
+        )
     for shift in node.shifts:
-        if not -_MAX_RIGHT_SHIFT <= shift <= 0:
-            raise Unsupported(f"an operand's scale needs a shift of {shift}, the fabric has 0 to -31", "rescale it")
+        if not -_MAX_ADD_SHIFT <= shift <= 0:
+            raise Unsupported(
+                f"an operand's scale needs a shift of {shift}, the fabric has 0 to -{_MAX_ADD_SHIFT}",
+                "quantize the model on data that uses both operands' ranges",
+            )
     size = graph.tensors[node.output].size
     _check_shifts(np.array([node.output_shift]), np.array([node.output_multiplier]))
     return Layer(
         node=node,
         operation=Operation.ADD,
-        inputs=node.inputs,
+        inputs=add.inputs,
         output=node.output,
         output_channels=size,
         chunks=1,
@@ -465,11 +486,16 @@ def _(node: Add, graph: Graph, config: FabricConfig) -> Layer:
         column_limit=size,
         row_limit=2,
         wide=True,
-        channels=_uniform(config.cols, bias=0, multiplier=node.output_multiplier, shift=node.output_shift),
+        channels=_uniform(
+            config.cols,
+            bias=-(add.zero_points[0] << FIRST_LOG2),
+            multiplier=node.output_multiplier,
+            shift=node.output_shift,
+        ),
         zero_point=node.zero_point,
         low=node.low,
         high=node.high,
-        add=node,
+        add=add,
     )
 
 

@@ -149,10 +149,8 @@ class Fabric(wiring.Component):
             vector.add.eq(is_operation[Operation.ADD]),
             store.i_data.eq(activations.o_data),
         ]
-        for side in ("left", "right"):
-            operand = getattr(vector, side)
-            for name in ("multiplier", "zero_point", "shift"):
-                m.d.comb += operand[name].eq(descriptor[f"{side}_{name}"])
+        for name in ("multiplier", "zero_point", "shift"):
+            m.d.comb += vector.right[name].eq(descriptor[f"right_{name}"])
         m.d.comb += [
             sequencer.activity.busy.eq(walker.taken),
             sequencer.activity.weights.eq(walker.starved),

@@ -55,7 +55,7 @@ class Operation(enum.Enum, shape=4):
     STORE = 1  # sends a tensor to the host
     MAC = 2  # convolution, fully connected, depthwise and average pooling on the systolic array
     MAX = 3  # max pooling on the vector unit
-    ADD = 4  # element-wise sum on the vector unit
+    ADD = 4  # element-wise sum on the vector unit: two steps a result
     DEPTHWISE = 5  # depthwise convolution on its own unit: the walker's output loops are over the *input* map
 
 
@@ -113,21 +113,19 @@ class Descriptor(data.Struct):
     low: signed(8)
     high: signed(8)
     window_stride: unsigned(8)
-    # words 18 to 20: the two operands of ADD
-    left_multiplier: unsigned(32)
+    # words 18, 19: how ADD scales its second operand; see FIRST_LOG2
     right_multiplier: unsigned(32)
-    left_zero_point: signed(8)
     right_zero_point: signed(8)
-    left_shift: unsigned(8)  # to the right
     right_shift: unsigned(8)  # to the right
-    # word 21
+    _reserved_19: unsigned(16)
+    # word 20
     length: unsigned(32)  # STORE: 32-bit words to send
-    # words 22, 23: DEPTHWISE: the centres that give results, every `window_stride` from the first one on
+    # words 21, 22: DEPTHWISE: the centres that give results, every `window_stride` from the first one on
     window_columns: unsigned(16)
     window_rows: unsigned(16)
     window_column: unsigned(8)  # of the first result's centre
     window_row: unsigned(8)
-    _reserved_23: unsigned(16)
+    _reserved_22: unsigned(16)
 
 
 DESCRIPTOR_WORDS = Shape.cast(Descriptor).width // 32
@@ -146,6 +144,15 @@ class Record(data.Struct):
 
 RECORD_WORDS = Shape.cast(Record).width // 32
 """32-bit words of a record in the stream."""
+
+FIRST_LOG2 = 19
+"""The sums of ADD are its first operand times 2**FIRST_LOG2, with its zero point, plus its second operand, scaled."""
+
+ADD_SHIFT_BITS = 4
+"""Width of the shift that scales ADD's second operand, to the right."""
+
+MAX_OFFSET = 128
+"""What the sums of MAX are above the maximum."""
 
 CHANNEL_WORDS = 3
 """Stream words for the parameters of one output channel: shift, bias, multiplier."""

@@ -5,28 +5,30 @@ multipliers a channel and reads every input word once: two line buffers hold the
 through in raster order, the next tile's right behind it.
 
     i_activations --+---------------> row y    --+
-                    v                            |    shift     mask what lies     multiply    add     o
-                line buffer --------> row y - 1 -+--> 3 x 3 --> outside the map --> by the --> nine ->
-                    v                            |    window    (pad value)        weights
+                    v                            |    shift     mask what lies     three products
+                line buffer --------> row y - 1 -+--> 3 x 3 --> outside the map --> a row, and the --> o
+                    v                            |    window    (pad value)        row above's sum
                 line buffer --------> row y - 2 -+
 
 The window's centre is one row and one column behind the word that came last, so the layer ends with `columns + 1` steps
 that only push. Smaller kernels lie in the 3x3 one with zeros around; strides skip centres.
 
-    cycle  1 step   2, 3 line buffers   4 window   5 mask   6, 7, 8 multiply   9, 10, 11, 12 add
+Each row of the window works a cycle behind the one above: it adds its products to that one's sum, and the next tile's weights,
+which the memory gives a row a cycle, come just in time.
+
+    cycle  1 step   2, 3 line buffers   4 window   5 mask   6, 7, 8 products, first row   9 second row   10 third row
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
 from ..engine import Marks, Results, Step
 from ..isa import Descriptor
 from ..primitives.bank import Bank
-from ..primitives.carry import CarryMultiplier, add
+from ..primitives.carry import CarryDotProduct
 from ..primitives.copies import copies
 
 KERNEL = 3
@@ -35,9 +37,7 @@ KERNEL = 3
 TAPS = KERNEL * KERNEL
 """Multipliers a channel."""
 
-_PRODUCT_CYCLES = 2
-_SUM_CYCLES = ceil_log2(TAPS)
-
+_LEVELS = 2  # additions between registers: two of such short chains are as slow as one of the requantizer's
 
 _GROUP = 4  # lanes that share a copy of what all of them take
 
@@ -56,19 +56,19 @@ class _Control(data.Struct):
     shift: 1  # the window takes `i_column`
     rows_inside: KERNEL  # which taps of the window lie on the map; the others count as `pad`
     columns_inside: KERNEL
-    weights_at: KERNEL  # kernel rows whose weights come as `i_weights`
-    take: 1  # the weights that came become the current ones
+    take: 1  # the weights that come, this row's now and the others' behind it, become the current ones
 
 
 class DepthwiseLane(wiring.Component):
     """One channel: its 3x3 window, its weights, nine multipliers, the sum.
 
-    Members: `control`, which the lane registers; `i_column` (oldest row first) and i_weights come in a cycle after their
-    strobes, the window's `*_inside` in the cycle after `shift`. `o` is the sum of the window's taps, `SUM_LATENCY` cycles after
-    its `*_inside`, with the weights that were taken up to then.
+    Members: `control`, which the lane registers; `i_column` (oldest row first) comes in a cycle after `shift`, the window's
+    `*_inside` in the cycle after it, the three rows of i_weights one, two and three cycles after `take`. `o` is the sum of the
+    window's taps, `SUM_LATENCY` cycles after its `*_inside`, with the weights that were taken up to then.
     """
 
-    SUM_LATENCY = 2 + _PRODUCT_CYCLES + _SUM_CYCLES
+    _DOT = {"x": signed(8), "y": signed(8), "count": KERNEL, "levels": _LEVELS}
+    SUM_LATENCY = 2 + CarryDotProduct(**_DOT).latency + KERNEL - 1
 
     def __init__(self):
         super().__init__(
@@ -85,41 +85,28 @@ class DepthwiseLane(wiring.Component):
         m = Module()
         (control,) = copies(m, platform, self.control, 1, name="control")
         (pad,) = copies(m, platform, self.pad, 1, name="pad")
-        products = []
+        above = None
         for row in range(KERNEL):
-            window = [Signal(signed(8), name=f"window_{row}_{column}") for column in range(KERNEL)]
+            newest = delay(m, self.i_column[row], row, name=f"column_{row}")
+            window = [Signal(signed(8), name=f"window_{row}_{column}", reset_less=True) for column in range(KERNEL)]
             with m.If(control.shift):
-                m.d.sync += window[-1].eq(self.i_column[row])
+                m.d.sync += window[-1].eq(newest)
                 m.d.sync += [window[column].eq(window[column + 1]) for column in range(KERNEL - 1)]
+            shape = None if above is None else above.shape()
+            m.submodules[f"row_{row}"] = products = CarryDotProduct(**self._DOT, sum_shape=shape)
             for column in range(KERNEL):
-                place = f"{row}_{column}"
-                coming, weight, tap = (Signal(signed(8), name=f"{name}_{place}") for name in ("coming", "weight", "tap"))
-                with m.If(control.weights_at[row]):
-                    m.d.sync += coming.eq(self.i_weights[column])
+                weight, tap = (Signal(signed(8), name=f"{name}_{row}_{column}", reset_less=True) for name in ("weight", "tap"))
                 with m.If(control.take):
-                    m.d.sync += weight.eq(coming)
+                    m.d.sync += weight.eq(self.i_weights[column])
                 inside = control.rows_inside[row] & control.columns_inside[column]
                 m.d.sync += tap.eq(Mux(inside, window[column], pad))
-                m.submodules[f"multiplier_{place}"] = multiplier = CarryMultiplier(signed(8), signed(8), levels=2)
-                assert multiplier.latency == _PRODUCT_CYCLES
-                m.d.comb += [multiplier.i_x.eq(tap), multiplier.i_y.eq(weight)]
-                products.append(multiplier.o)
-        sums = products
-        for level in range(_SUM_CYCLES):
-            sums = [
-                self._add(m, platform, sums[index : index + 2], f"sum_{level}_{index // 2}") for index in range(0, len(sums), 2)
-            ]
-        m.d.comb += self.o.eq(sums[0])
+                m.d.comb += [products.i_x[column].eq(tap), products.i_y[column].eq(weight)]
+            if above is not None:
+                m.d.comb += products.i_sum.eq(above)
+            above = products.o
+            control = delay(m, control, 1, name=f"control_{row}")
+        m.d.comb += self.o.eq(above)
         return m
-
-    def _add(self, m, platform, pair, name):
-        if len(pair) == 1:
-            return delay(m, pair[0], 1, name=name)
-        shape = signed(len(pair[0]) + 1)
-        total = Signal(shape, name=name, reset_less=True)
-        first, second = pair
-        m.d.sync += total.eq(add(m, platform, first, second, shape, name=f"{name}_s"))
-        return total
 
 
 class DepthwiseUnit(wiring.Component):
@@ -132,12 +119,12 @@ class DepthwiseUnit(wiring.Component):
     tile entry `load_entry` on, set by `load_at`: for each entry, nine taps of `cols` int8.
     """
 
-    LATENCY = 5 + _PRODUCT_CYCLES + _SUM_CYCLES
+    LATENCY = 3 + DepthwiseLane.SUM_LATENCY
 
     START_CYCLES = 4
     """Cycles from `start` to the first step, at least."""
 
-    FETCH_CYCLES = KERNEL + 3
+    FETCH_CYCLES = KERNEL
     """Least words of a tile's map: the next tile's weights are read meanwhile."""
 
     def __init__(self, config: FabricConfig):
@@ -327,24 +314,17 @@ class DepthwiseUnit(wiring.Component):
                 lane.i_weights[column].eq(read_bytes.word_select(column * config.cols + channel, 8)) for column in range(KERNEL)
             ]
 
-        # Rows on their way: the first bit is the row whose address is given, the last one the row that came last.
-        row = Signal(Bank.LATENCY + KERNEL)
-        fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
-        take = Signal()
-        fetching = row[:KERNEL].any()
-        m.d.sync += row.eq(row << 1)
+        # The first row of the next tile waits at the memory's output, which takes as long as a strobe to the lanes.
         assert Bank.LATENCY == 2
-        m.d.comb += [
-            take.eq(advance | (fresh & row[-1])),
-            control.take.eq(take),
-            control.weights_at.eq(row[:KERNEL]),
-        ]
-        with m.If(fetching):
+        following = Signal(KERNEL - 1)
+        first = delay(m, start, 1, name="first")
+        take = advance | first
+        m.d.sync += following.eq(Cat(take, following))
+        m.d.comb += control.take.eq(take)
+        with m.If(take | following.any()):
             m.d.sync += pointer.eq(pointer + 1)
-        with m.If(take):
-            m.d.sync += [row.eq(1), fresh.eq(0)]
         with m.If(start):
-            m.d.sync += [pointer.eq(_kernel_rows(self.descriptor.weight_base)), row.eq(1), fresh.eq(1)]
+            m.d.sync += [pointer.eq(_kernel_rows(self.descriptor.weight_base)), following.eq(0)]
 
 
 def _kernel_rows(entry: Value) -> Value:

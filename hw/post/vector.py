@@ -1,16 +1,26 @@
 """The vector unit: what needs no weights, `cols` channels a cycle.
 
-MAX keeps the running maximum over the steps of a result. ADD takes two steps a result, left operand then right, and scales
-each as TensorFlow Lite's reference kernel does before the sum goes to the requantizer:
+MAX keeps the running maximum over the steps of a result, and gives it with 128 on top, an unsigned number.
+
+ADD takes two steps a result. TensorFlow Lite's reference kernel brings both operands to twice the larger of their scales, so
+the one that has it is halved: its scaled value is (x - zero_point) * 2**19, exactly. It comes first, waits where the maximum
+does, and its zero point is left to the requantizer's bias. The second one is scaled as the kernel does it:
 
     scaled = RoundingDivideByPOT(floor(((x - zero_point) * 2**20 * multiplier + 2**30) / 2**31), shift)
            = RoundingDivideByPOT(((x - zero_point) * multiplier + 2**10) >> 11, shift)
            = (((x - zero_point) * multiplier + nudge) >> (10 + shift) + 1) >> 1
 
 with the nudge of `requantize`, which explains the last step: 0 where the shift is 0, else 2**10 or, below the zero point,
--2**10. The maximum goes the same way, times 2**11 and without a zero point.
+-2**10. That is one product in two cycles, so two channels share what scales:
 
-    cycle  1 in   2 zero point, maximum   3 which of them   4 to 7 multiply   8, 9, 10 shift   11 sum
+    i_values[0] --+-----> maximum, or first operand --> wait --+
+                  +--+                                         |
+                     +--> zero point --> multiply --> shift ---+--> sum --+--> register --> o[0]
+                  +--+                                         |          |
+    i_values[1] --+-----> maximum, or first operand --> wait --+          +---------------> o[1]
+
+    cycle  1 in   2 maximum, zero point   3 to 6 multiply   7 shift   8 sum   9 register; the second channel's product is a
+           cycle later, and its sum in 9
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -20,103 +30,115 @@ from amaranth.lib.wiring import In, Out
 from ..config import ACCUMULATOR_BITS, FabricConfig
 from ..delay import delay
 from ..engine import Results, Step
+from ..isa import ADD_SHIFT_BITS, FIRST_LOG2
 from ..primitives.carry import CarryMultiplier, add
 from ..primitives.copies import copies
 
-ADD_LEFT_SHIFT = 20
-"""Bits by which ADD widens its operands before scaling."""
-
-_UNIT = 31 - ADD_LEFT_SHIFT  # exponent of the multiplier that scales by 1
+_NUDGE = 10  # exponent: half of what the multiplication drops, which is 2**31 / 2**20
 _PRODUCT_CYCLES = 4
-_SHIFT_STAGES = ((16, 8), (4, 2), (1,))
-_SCALED_BITS = 9 + 31 - _UNIT
-_GROUP = 4  # lanes that share a copy of their operand
+_GROUP = 4  # channels that share a copy of what steers them
 
 
 class Operand(data.Struct):
-    """How ADD scales one of its operands; `shift` is to the right."""
+    """How ADD scales its second operand; `shift` is to the right."""
 
     multiplier: unsigned(31)
     zero_point: signed(8)
-    shift: unsigned(5)
+    shift: unsigned(ADD_SHIFT_BITS)
 
 
 class _Way(data.Struct):
-    """How a lane scales a step's value."""
+    """What a step means to a pair of channels; `add` and `operand`, 0 without it, hold still."""
 
     add: 1
     begin: 1
     valid: 1
+    second: 1  # of ADD's operands
     operand: Operand
 
 
-class VectorLane(wiring.Component):
-    """One channel of the vector unit: i_value comes with `way`; `o` is right `LATENCY` cycles after a result's last step."""
+class VectorPair(wiring.Component):
+    """Two channels: `i_values` come with `way`; both `o` are right `LATENCY` cycles after a result's last step."""
 
-    LATENCY = 2 + _PRODUCT_CYCLES + len(_SHIFT_STAGES) + 1
+    LATENCY = 1 + _PRODUCT_CYCLES + 1 + 2
 
     def __init__(self):
-        super().__init__({"way": In(_Way), "i_value": In(signed(8)), "o": Out(signed(ACCUMULATOR_BITS))})
+        super().__init__(
+            {
+                "way": In(_Way),
+                "i_values": In(data.ArrayLayout(signed(8), 2)),
+                "o": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), 2)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        way, value = self.way, self.i_value
-        centred = Signal(signed(9), reset_less=True)
-        largest = Signal(signed(8), reset_less=True)
-        less = Const(1, 1)
-        m.d.sync += centred.eq(add(m, platform, value, way.operand.zero_point, signed(9), name="centre", y_flip=less, carry=1))
-        growth = add(m, platform, largest, value, signed(9), name="growth", y_flip=less, carry=1)
-        with m.If(way.valid & (way.begin | growth[-1])):
-            m.d.sync += largest.eq(value)
-        way = delay(m, way, 1, name="way")
-        x = Signal(signed(9), reset_less=True)
-        nudge = Signal(signed(2), reset_less=True)
-        twice = way.add & (way.operand.shift != 0)
-        m.d.sync += [x.eq(Mux(way.add, centred, largest)), nudge.eq(Cat(twice, twice & (centred < 0)))]
+        way, values = self.way, self.i_values
+        # After a second operand's step comes a first one's or none, so the other channel's may follow.
+        second = way.second
+        scaled, half = self._scale(m, platform, Mux(second, values[0], delay(m, values[1], 1, name="other")))
 
-        way = delay(m, way, 1, name="way_x")
-        m.submodules.product = product = CarryMultiplier(signed(9), unsigned(31), addend=signed(2), addend_log2=_UNIT - 1)
+        # First operands hold still for two cycles or more, in which both sums are made.
+        firsts = []
+        for channel, value in enumerate(values):
+            kept = Signal(signed(8), name=f"kept_{channel}", reset_less=True)
+            growth = add(m, platform, kept, value, signed(9), name=f"growth_{channel}", y_flip=Const(1, 1), carry=1)
+            with m.If(way.valid & (way.begin | (growth[-1] & ~way.add))):
+                m.d.sync += kept.eq(value)
+            firsts.append(delay(m, kept, self.LATENCY - 2, name=f"kept_{channel}"))
+        ready = delay(m, second, self.LATENCY - 2, name="ready")
+        total = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
+        # Without ADD nothing else is in the sum, as what is scaled is 0 then, and 0 is what both maxima have above them.
+        maxima = [Cat(first[:-1], ~first[-1]) for first in firsts]
+        lower = Mux(way.add, 0, maxima[1])
+        upper = Mux(way.add, Mux(ready, *firsts).as_unsigned(), 0)
+        place = Signal(signed(FIRST_LOG2 + 8))
+        m.d.comb += place.eq(Cat(lower, Const(0, FIRST_LOG2 - 8), upper))
+        m.d.sync += total.eq(add(m, platform, place, scaled, total.shape(), name="sum", carry=half))
+        earlier = Signal.like(total, reset_less=True)
+        m.d.sync += earlier.eq(Cat(Mux(way.add, total[:8], maxima[0]), total[8:]))
+        m.d.comb += [self.o[0].eq(earlier), self.o[1].eq(total)]
+        return m
+
+    def _scale(self, m, platform, x):
+        """x scaled, less the half that rounds it, and that half."""
+        operand = self.way.operand
+        centred = Signal(signed(9), reset_less=True)
+        difference = add(m, platform, x, operand.zero_point, centred.shape(), name="centre", y_flip=Const(1, 1), carry=1)
+        twice = operand.shift != 0
+        m.d.sync += centred.eq(difference)
+
+        m.submodules.product = product = CarryMultiplier(
+            centred.shape(), operand.multiplier.shape(), addend=signed(2), addend_log2=_NUDGE
+        )
         assert product.latency == _PRODUCT_CYCLES
         m.d.comb += [
-            product.i_x.eq(x),
-            product.i_y.eq(way.operand.multiplier),
-            product.i_addend.eq(nudge),
+            product.i_x.eq(centred),
+            product.i_y.eq(operand.multiplier),
+            product.i_addend.eq(Cat(twice, twice & centred[-1])),
         ]
-        doubled = product.o[_UNIT - 1 :].as_signed()
-        places = delay(m, way.operand.shift, _PRODUCT_CYCLES, name="places")
-        for number, stage in enumerate(_SHIFT_STAGES):
-            shifted = doubled
-            for distance in stage:
-                shifted = Mux(places[distance.bit_length() - 1], shifted >> distance, shifted)
-            doubled = delay(m, shifted[: len(doubled)].as_signed(), 1, name=f"shifted_{number}")
-            places = delay(m, places, 1, name=f"places_{number}")
-
-        flags = Cat(way.valid, way.add & ~way.begin)
-        valid, more = delay(m, flags, _PRODUCT_CYCLES + len(_SHIFT_STAGES), name="flags")
-        total = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
-        scaled = doubled[1:].as_signed()
-        with m.If(valid):
-            m.d.sync += total.eq(add(m, platform, scaled, total, total.shape(), name="sum", y_gate=more, carry=doubled[0]))
-        m.d.comb += self.o.eq(total)
-        return m
+        doubled = product.o[_NUDGE:].as_signed()
+        for place, bit in reversed(list(enumerate(operand.shift))):
+            doubled = Mux(bit, doubled >> (1 << place), doubled)
+        doubled = delay(m, doubled, 1, name="doubled")
+        return doubled[1:].as_signed(), doubled[0]
 
 
 class VectorUnit(wiring.Component):
-    """Element-wise sum (`add` high) or maximum over the steps of a result (`add` low).
+    """Element-wise sum (`add` high, see `FIRST_LOG2`), or maximum over the steps of a result with `MAX_OFFSET` (`add` low).
 
-    Members: i_step with i_activations; `left` and `right` scale the operands of ADD and hold still, with `add`, from two
+    Members: i_step with i_activations; `right` scales the second operand of ADD and holds still, with `add`, from two
     cycles before the first step on; `o` follows the last step of a result by `LATENCY` cycles. Sums are modulo
     2**`ACCUMULATOR_BITS`.
     """
 
-    LATENCY = 1 + VectorLane.LATENCY
+    LATENCY = 1 + VectorPair.LATENCY
 
     def __init__(self, config: FabricConfig):
         self._config = config
         super().__init__(
             {
                 "add": In(1),
-                "left": In(Operand),
                 "right": In(Operand),
                 "i_step": In(Step),
                 "i_activations": In(data.ArrayLayout(signed(8), config.rows)),
@@ -126,30 +148,24 @@ class VectorUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # What a maximum is scaled by: 1.
-        unit = Signal(Operand)
-        m.d.comb += unit.multiplier.eq(1 << _UNIT)
-        is_add = delay(m, self.add, 1, name="add")
-        left, right = (
-            delay(m, Mux(self.add, operand.as_value(), unit.as_value()), 1, name=name)
-            for operand, name in ((self.left, "left"), (self.right, "right"))
-        )
         way = Signal(_Way)
         m.d.comb += [
-            way.add.eq(is_add),
+            way.add.eq(delay(m, self.add, 1, name="add")),
+            way.second.eq(way.add & self.i_step.valid & ~self.i_step.first),
             way.begin.eq(self.i_step.first),
             way.valid.eq(self.i_step.valid),
-            way.operand.eq(Mux(self.i_step.first, left, right)),
+            way.operand.eq(delay(m, Mux(self.add, self.right.as_value(), 0), 1, name="right")),
         ]
         ways = copies(m, platform, way, -(-self._config.cols // _GROUP), name="way")
         values = delay(m, self.i_activations, 1, name="value")
-        for channel in range(self._config.cols):
-            m.submodules[f"lane_{channel}"] = lane = VectorLane()
-            m.d.comb += [
-                lane.way.eq(ways[channel // _GROUP]),
-                lane.i_value.eq(values[channel]),
-                self.o.sums[channel].eq(lane.o),
-            ]
+        for first in range(0, self._config.cols, 2):
+            m.submodules[f"pair_{first}"] = pair = VectorPair()
+            m.d.comb += pair.way.eq(ways[first // _GROUP])
+            for channel in range(2):
+                m.d.comb += [
+                    pair.i_values[channel].eq(values[first + channel]),
+                    self.o.sums[first + channel].eq(pair.o[channel]),
+                ]
         done = delay(m, self.i_step, self.LATENCY, name="step")
         m.d.comb += [self.o.valid.eq(done.valid & done.last), self.o.marks.eq(done.marks)]
         return m

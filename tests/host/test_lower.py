@@ -24,7 +24,7 @@ from celosia.host.ir import (
 from celosia.host.lower import Unsupported, lower, lower_transposed, reciprocal
 from celosia.host.passes import simplify
 from celosia.hw.config import preset
-from celosia.hw.isa import Operation
+from celosia.hw.isa import FIRST_LOG2, MAX_OFFSET, Operation
 from celosia.sim import golden
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,17 +94,15 @@ def _mac(layer, values, config):
 def _max(layer, values, config):
     results = (layer.output_rows, layer.output_columns)
     for tile in range(layer.tiles):
-        yield _read(layer, values[0], *_grid(layer, config, tile)).reshape(*results, layer.steps, config.rows).max(axis=2)
+        words = _read(layer, values[0], *_grid(layer, config, tile)).reshape(*results, layer.steps, config.rows)
+        yield words.max(axis=2) + MAX_OFFSET
 
 
 def _add(layer, values, config):
-    padded = [np.pad(value, (0, layer.tiles * config.cols - value.size)).astype(np.int32) for value in values]
+    left, right = (np.pad(value, (0, layer.tiles * config.cols - value.size)).astype(np.int32) for value in values)
     add = layer.add
-    scaled = [
-        golden.multiply_by_quantized_multiplier((value - zero) << 20, multiplier, shift)
-        for value, zero, multiplier, shift in zip(padded, add.zero_points, add.multipliers, add.shifts, strict=True)
-    ]
-    yield from (scaled[0] + scaled[1]).astype(np.int64).reshape(layer.tiles, 1, 1, config.cols)
+    scaled = golden.multiply_by_quantized_multiplier((right - add.zero_points[1]) << 20, add.multipliers[1], add.shifts[1])
+    yield from ((left << FIRST_LOG2) + scaled).astype(np.int64).reshape(layer.tiles, 1, 1, config.cols)
 
 
 def _depthwise(layer, values, config):
@@ -133,7 +131,7 @@ def check_node(node, graph, config, rng):
     except Unsupported:
         return None
     expected = reference.evaluate(node, inputs, graph).reshape(-1).tolist()
-    prepared = [list(run_layer(layer, inputs, config))]
+    prepared = [list(run_layer(layer, [inputs[node.inputs.index(name)] for name in layer.inputs], config))]
     turned = lower_transposed(node, graph, config)
     if turned is not None:
         assert turned.steps < layer.steps
@@ -430,6 +428,34 @@ def test_sums_that_broadcast_are_refused():
     assert "shapes (1, 4, 4, 8) and (1, 1, 1, 8)" in words
     odd = replace(node, shifts=(0, 1))
     assert "a shift of 1" in refusal(odd, single(odd, x=(1, 4), z=(1, 4), y=(1, 4)))
+    small = replace(node, shifts=(0, -16))
+    words = refusal(small, single(small, x=(1, 4), z=(1, 4), y=(1, 4)))
+    assert words == "an operand's scale needs a shift of -16, the fabric has 0 to -15"
+    # Scales beside which neither operand is the larger: no product is exactly half.
+    neither = replace(node, multipliers=(0x50000000, 0x40000000), shifts=(0, -1))
+    words = refusal(neither, single(neither, x=(1, 4), z=(1, 4), y=(1, 4)))
+    assert words == "neither of its operands is scaled by exactly 1/2, the fabric multiplies only one of them"
+
+
+@pytest.mark.parametrize("halved", [0, 1, 2])
+def test_sums_take_the_larger_scale_first(halved):
+    """Whichever operand that is; where both have it, the first one stays."""
+    scales = [[(1 << 30, 0), (0x5A5A5A5B, -3)], [(0x5A5A5A5B, 0), (1 << 30, 0)], [(1 << 30, 0)] * 2][halved]
+    node = Add(
+        name="add",
+        inputs=("x", "z"),
+        output="y",
+        zero_points=(-128, 77),
+        multipliers=tuple(multiplier for multiplier, _ in scales),
+        shifts=tuple(shift for _, shift in scales),
+        output_multiplier=0x5555AAAA,
+        output_shift=-18,
+        zero_point=-4,
+    )
+    graph = single(node, x=(1, 6, 6, 8), z=(1, 6, 6, 8), y=(1, 6, 6, 8))
+    layer = check_node(node, graph, FABRICS[0], np.random.default_rng(1))
+    assert layer.inputs == (("z", "x") if halved == 1 else ("x", "z"))
+    assert layer.node is node
 
 
 def test_what_the_fabric_has_no_unit_for_is_refused():

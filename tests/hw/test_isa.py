@@ -96,9 +96,7 @@ def test_descriptor_fields_do_not_cross_words():
         ("zero_point", -128, 127),
         ("low", -128, 127),
         ("high", -128, 127),
-        ("left_zero_point", -128, 127),
         ("right_zero_point", -128, 127),
-        ("left_multiplier", 0, (1 << 31) - 1),
         ("right_multiplier", 0, (1 << 31) - 1),
     ],
 )

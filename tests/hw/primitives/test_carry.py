@@ -24,11 +24,14 @@ def test_products(x, y, levels):
     assert first_difference(lambda: CarryMultiplier(x, y, levels=levels), cycles=10_000) is None
 
 
-@pytest.mark.parametrize("levels", [1, 2])
-def test_products_with_an_addend(levels):
+@pytest.mark.parametrize(("levels", "latency"), [(1, 4), (2, 2), (3, 2), (4, 1)])
+def test_products_with_an_addend(levels, latency):
+    """Ten rows: four additions, with registers after `levels` each, and at the end."""
+
     def make():
         return CarryMultiplier(signed(9), unsigned(31), addend=signed(2), addend_log2=10, levels=levels)
 
+    assert make().latency == latency
     assert first_difference(make, cycles=10_000) is None
 
 
