@@ -59,6 +59,11 @@ class _Control(data.Struct):
     take: 1  # the weights that come, this row's now and the others' behind it, become the current ones
 
 
+def _products(sum_shape) -> CarryDotProduct:
+    """A row of the window: its products, added to the sum of those above."""
+    return CarryDotProduct(signed(8), signed(8), count=KERNEL, sum_shape=sum_shape, levels=_LEVELS)
+
+
 class DepthwiseLane(wiring.Component):
     """One channel: its 3x3 window, its weights, nine multipliers, the sum.
 
@@ -67,8 +72,7 @@ class DepthwiseLane(wiring.Component):
     window's taps, `SUM_LATENCY` cycles after its `*_inside`, with the weights that were taken up to then.
     """
 
-    _DOT = {"x": signed(8), "y": signed(8), "count": KERNEL, "levels": _LEVELS}
-    SUM_LATENCY = 2 + CarryDotProduct(**_DOT).latency + KERNEL - 1
+    SUM_LATENCY = 2 + _products(None).latency + KERNEL - 1
 
     def __init__(self):
         super().__init__(
@@ -85,15 +89,14 @@ class DepthwiseLane(wiring.Component):
         m = Module()
         (control,) = copies(m, platform, self.control, 1, name="control")
         (pad,) = copies(m, platform, self.pad, 1, name="pad")
-        above = None
+        above: Value | None = None
         for row in range(KERNEL):
             newest = delay(m, self.i_column[row], row, name=f"column_{row}")
             window = [Signal(signed(8), name=f"window_{row}_{column}", reset_less=True) for column in range(KERNEL)]
             with m.If(control.shift):
                 m.d.sync += window[-1].eq(newest)
                 m.d.sync += [window[column].eq(window[column + 1]) for column in range(KERNEL - 1)]
-            shape = None if above is None else above.shape()
-            m.submodules[f"row_{row}"] = products = CarryDotProduct(**self._DOT, sum_shape=shape)
+            m.submodules[f"row_{row}"] = products = _products(None if above is None else above.shape())
             for column in range(KERNEL):
                 weight, tap = (Signal(signed(8), name=f"{name}_{row}_{column}", reset_less=True) for name in ("weight", "tap"))
                 with m.If(control.take):
