@@ -2,8 +2,8 @@
 
 parameters --> shift    bias            multiplier
                 |        |                  |
-sums -----------+------> + --> x ---------> * --> product --> + nudge --> shift --> round, range --> o
-cycle           1        2                  3                 4           5         6
+sums -----------+------> + --> x ---------> * --> four products --> + --> product --> + nudge --> shift --> round, range --> o
+cycle           1        2                  3                       4                 5           6         7
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
@@ -61,7 +61,7 @@ class SerialRequantizer(wiring.Component):
         """Cycles that it takes for a result."""
         return _SUM_CYCLES * config.cols
 
-    DONE_LATENCY = 7
+    DONE_LATENCY = 8
     """Cycles from the beginning of a result's last sum to `done`."""
 
     def elaborate(self, platform):
@@ -95,19 +95,20 @@ class SerialRequantizer(wiring.Component):
         with m.If(part == 1):
             m.d.sync += [shift.eq(word), negative.eq(descriptor.average & (total < 0))]
         with m.If(part == 2):
-            m.d.sync += x.eq((total.as_unsigned() ^ negative.replicate(len(total))) + word[:ACCUMULATOR_BITS] + negative)
+            # The third summand goes in as the carry: Yosys makes one chain of this, and a tree of three numbers.
+            magnitude = Cat(negative, total.as_unsigned() ^ negative.replicate(len(total)))
+            m.d.sync += x.eq((magnitude + Cat(negative, word[:ACCUMULATOR_BITS])) >> 1)
         product = Signal(signed(_PRODUCT_BITS), reset_less=True)
         twice = ~descriptor.average & ~descriptor.round_once & (shift < 0)
         nudge = Signal(signed(2), reset_less=True)  # in units of 2**30
         places = Signal(SHIFT_BITS, reset_less=True)
         flip = Signal(reset_less=True)
-        ended, ended_channel = Signal(), Signal.like(channel)
+        multiplied, ended, ended_channel = Signal(), Signal(), Signal.like(channel)
         ended_marks, ended_last_tile = Signal.like(marks), Signal.like(last_tile)
         value = self._multiply(m, x, word[:MULTIPLIER_BITS])
-        m.d.sync += ended.eq(sum_end)
+        m.d.sync += [multiplied.eq(sum_end), ended.eq(multiplied), product.eq(value)]
         with m.If(sum_end):
             m.d.sync += [
-                product.eq(value),
                 nudge.eq(Cat(twice, twice & (x < 0))),
                 places.eq(MAX_LEFT_SHIFT - shift),
                 flip.eq(negative),
@@ -116,7 +117,7 @@ class SerialRequantizer(wiring.Component):
                 ended_last_tile.eq(last_tile),
             ]
 
-        # Cycles 4 to 6
+        # Cycles 5 to 7: what belongs to the sum holds still for four
         nudged = Signal(signed(_PRODUCT_BITS - _DROPPED), reset_less=True)
         low = product[_DROPPED:_NUDGE]
         m.d.sync += nudged.eq(Cat(low, product[_NUDGE:].as_signed() + nudge).as_signed())
@@ -127,8 +128,9 @@ class SerialRequantizer(wiring.Component):
         m.d.sync += [half.eq(shifted), outside.eq(above.any() & ~above.all()), sign.eq(shifted[-1])]
         rounded = Cat(half[0] & ~descriptor.average, half[1:]) ^ flip.replicate(_RESULT_BITS)
         placed = Signal(signed(_RESULT_BITS))
+        # Half of it, rounded up; an average's lowest bit says whether it was flipped, which is where one is to be added.
         point = Cat(Const(1, 1), descriptor.zero_point).as_signed()
-        m.d.comb += placed.eq((rounded.as_signed() + point + flip) >> 1)
+        m.d.comb += placed.eq((rounded.as_signed() + point) >> 1)
         with m.If(Mux(outside, sign, placed < descriptor.low)):
             m.d.comb += self.byte.eq(descriptor.low)
         with m.Elif(outside | (placed > descriptor.high)):
@@ -178,18 +180,20 @@ class SerialRequantizer(wiring.Component):
         return port.data
 
     def _multiply(self, m, x, multiplier):
-        """x * multiplier, of four products."""
+        """x * multiplier, a cycle later: of four products, of which the first and the last lie beside each other."""
         operands = {}
         for name, value in (("x", x), ("multiplier", multiplier)):
             high = value[_LOW_BITS:]
             operands[name] = (value[:_LOW_BITS], high.as_signed() if value.shape().signed else high)
-        total = Const(0, signed(_PRODUCT_BITS))
+        products = []
         for i, left in enumerate(operands["x"]):
             for j, right in enumerate(operands["multiplier"]):
                 m.submodules[f"product_{i}{j}"] = product = Product(left.shape(), right.shape())
                 m.d.comb += [product.i_x.eq(left), product.i_y.eq(right)]
-                total = total + (product.o << _LOW_BITS * (i + j))
-        return total
+                products.append(product.o)
+        low, cross, other_cross, high = products
+        outer, inner = Cat(low, high).as_signed(), cross + other_cross
+        return Cat(outer[:_LOW_BITS], outer[_LOW_BITS:].as_signed() + inner).as_signed()
 
     def _walk(self, m, given, last, marks):
         """The address of the next byte: columns, rows, tiles; each keeps the place where it began."""
