@@ -49,16 +49,27 @@ class UltraPlus:
 
     @staticmethod
     def cells():
-        """SB_MAC16 and SB_SPRAM256KA of Yosys; the memory's without what it forgets when its power goes, which is a second
-        process that writes it."""
+        """SB_MAC16 and SB_SPRAM256KA of Yosys, the memory's in another form: a memory for each group of four bits, as Yosys
+        would make registers of one whose words are written in part; and without forgetting when its power goes."""
         library = (toolchain.cxxrtl_headers().parents[3] / "ice40" / "cells_sim.v").read_text()
-        models = [
-            re.search(rf"^module {name} .*?^endmodule$", library, re.MULTILINE | re.DOTALL)[0]
-            for name in ("SB_MAC16", "SB_SPRAM256KA")
-        ]
-        kept, count = re.subn(r"always @\(negedge POWEROFF\) begin.*?\n\tend\n", "", models[1], flags=re.DOTALL)
-        assert count == 1, "Yosys models the memory in another way"
-        return f"{models[0]}\n{kept}\n"
+
+        def model(name, *changes):
+            text = re.search(rf"^module {name} .*?^endmodule$", library, re.MULTILINE | re.DOTALL)[0]
+            for pattern, form, expected in changes:
+                text, count = re.subn(pattern, form, text, flags=re.DOTALL)
+                assert count == expected, f"Yosys models {name} in another way: {pattern}"
+            return text + "\n"
+
+        groups = [f"mem{low}" for low in range(0, 16, 4)]
+        declared = ", ".join(f"{group} [0:16383]" for group in groups)
+        read = ", ".join(f"{group}[ADDRESS]" for group in reversed(groups))
+        return model("SB_MAC16") + model(
+            "SB_SPRAM256KA",
+            (r"always @\(negedge POWEROFF\) begin.*?\n\tend\n", "", 1),
+            (r"reg \[15:0\] mem \[0:16383\]", f"reg [3:0] {declared}", 1),
+            (r"DATAOUT <= mem\[ADDRESS\]", f"DATAOUT <= {{{read}}}", 1),
+            (r"mem\[ADDRESS\]\[ *\d+: *(\d+)\]", r"mem\1[ADDRESS]", 4),
+        )
 
 
 def _flat(component):
