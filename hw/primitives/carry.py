@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from amaranth.hdl import Cat, Const, Instance, Module, Shape, Signal, Value, signed, unsigned
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -188,14 +188,14 @@ class CarryMultiplier(wiring.Component):
             members["i_addend"] = In(addend)
         self._has_addend = addend is not None
         self._addend_log2 = addend_log2
-        self._rows = min(x.width, y.width) + self._has_addend
+        self._depth = _depth(min(x.width, y.width) + self._has_addend)
         self._levels = levels
         super().__init__({**members, "o": Out(_shape(low, high))})
 
     @property
     def latency(self) -> int:
         """Cycles from the operands to their product."""
-        return -(-max(ceil_log2(self._rows), 1) // self._levels)
+        return -(-self._depth // self._levels)
 
     def elaborate(self, platform):
         m = Module()
@@ -209,30 +209,88 @@ class CarryMultiplier(wiring.Component):
         return m
 
     def _ecp5(self, m, platform):
-        wide, narrow = (self.i_x, self.i_y) if len(self.i_x) >= len(self.i_y) else (self.i_y, self.i_x)
-        rows = [_Row(wide, gate, log2) for log2, gate in enumerate(narrow)]
-        rows[-1].negative = narrow.shape().signed
+        rows = _rows(self.i_x, self.i_y)
         if self._has_addend:
             # Beside the lowest row, which would be alone where the narrower operand's width is odd.
             rows.insert(0, _Row(self.i_addend, Const(1), self._addend_log2))
-        terms: list[_Term] = []
-        while rows:
-            pair, rows = rows[-2:], rows[:-2]
-            terms.insert(0, _first_level(m, pair, f"row_{len(rows)}"))
-        level = 1
-        while True:
-            if len(terms) == 1 or level % self._levels == 0:
-                terms = [
-                    replace(term, value=delay(m, term.value, 1, name=f"level_{level}_{index}"))
-                    for index, term in enumerate(terms)
-                ]
-            if len(terms) == 1:
-                break
+        term = _sum_of_rows(m, platform, rows, self._depth, self._levels)
+        m.d.comb += self.o.eq(term.value << term.log2)
+
+
+class CarryDotProduct(wiring.Component):
+    """`o = i_sum + sum over k of i_x[k] * i_y[k]`: `latency` cycles after i_x and i_y, one after i_sum.
+
+    Parameters: shapes `x` and `y`; `count`, products; `sum_shape`, of i_sum, None without one; `levels` as above. All rows of
+    all products go into one tree, which is smaller than products and a tree of them. A row of them is a systolic FIR filter.
+    """
+
+    def __init__(self, x, y, *, count: int, sum_shape=None, levels: int = 1):
+        x, y = Shape.cast(x), Shape.cast(y)
+        products = [a * b for a in _limits(x) for b in _limits(y)]
+        low, high = count * min(products), count * max(products)
+        members = {"i_x": In(data.ArrayLayout(x, count)), "i_y": In(data.ArrayLayout(y, count))}
+        self._has_sum = sum_shape is not None
+        if sum_shape is not None:
+            sum_shape = Shape.cast(sum_shape)
+            least, most = _limits(sum_shape)
+            low, high = low + least, high + most
+            members["i_sum"] = In(sum_shape)
+        self._depth = _depth(count * min(x.width, y.width)) + 1
+        self._count, self._levels = count, levels
+        super().__init__({**members, "o": Out(_shape(low, high))})
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the operands to the sum."""
+        return -(-self._depth // self._levels)
+
+    def elaborate(self, platform):
+        m = Module()
+        base = self.i_sum if self._has_sum else Const(0)
+        if is_ecp5(platform):
+            rows = [row for index in range(self._count) for row in _rows(self.i_x[index], self.i_y[index])]
+            term = _sum_of_rows(m, platform, rows, self._depth, self._levels, base if self._has_sum else None)
+            m.d.comb += self.o.eq(term.value << term.log2)
+            return m
+        total = Signal.like(self.o, name="total")
+        m.d.comb += total.eq(sum(x * y for x, y in zip(self.i_x, self.i_y, strict=True)))
+        result = Signal.like(self.o, name="result")
+        m.d.sync += result.eq(delay(m, total, self.latency - 1, name="total") + base)
+        m.d.comb += self.o.eq(result)
+        return m
+
+
+def _rows(x, y) -> list[_Row]:
+    """The partial products of two numbers."""
+    wide, narrow = (x, y) if len(x) >= len(y) else (y, x)
+    rows = [_Row(wide, gate, log2) for log2, gate in enumerate(narrow)]
+    rows[-1].negative = narrow.shape().signed
+    return rows
+
+
+def _depth(rows: int) -> int:
+    """Additions that follow each other in a tree of so many rows, two of which one chain adds."""
+    return max(ceil_log2(rows), 1)
+
+
+def _sum_of_rows(m, platform, rows: list[_Row], depth: int, levels: int, last: Value | None = None) -> _Term:
+    """The sum of all rows, with a register behind every `levels` of `depth` additions; `last` comes a cycle before the end."""
+    terms: list[_Term] = []
+    while rows:
+        pair, rows = rows[-2:], rows[:-2]
+        terms.insert(0, _first_level(m, pair, f"row_{len(rows)}"))
+    for level in range(1, depth + 1):
+        if level == depth and last is not None:
+            terms.append(_Term(last, 0, *_limits(last.shape())))
+        if level > 1:
             pairs = [terms[index : index + 2] for index in range(0, len(terms), 2)]
             terms = [_sum(m, platform, pair, f"sum_{level}_{index}") for index, pair in enumerate(pairs)]
-            level += 1
-        (term,) = terms
-        m.d.comb += self.o.eq(term.value << term.log2)
+        if level == depth or level % levels == 0:
+            terms = [
+                replace(term, value=delay(m, term.value, 1, name=f"level_{level}_{index}")) for index, term in enumerate(terms)
+            ]
+    (term,) = terms
+    return term
 
 
 def _first_level(m, rows: list[_Row], name: str) -> _Term:

@@ -5,7 +5,7 @@ import pytest
 from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from celosia.hw.primitives.carry import CarryMultiplier, add
+from celosia.hw.primitives.carry import CarryDotProduct, CarryMultiplier, add
 from twins import first_difference
 
 SHAPES = [
@@ -30,6 +30,35 @@ def test_products_with_an_addend(levels):
         return CarryMultiplier(signed(9), unsigned(31), addend=signed(2), addend_log2=10, levels=levels)
 
     assert first_difference(make, cycles=10_000) is None
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize(("count", "sum_shape"), [(3, None), (3, signed(20)), (4, signed(12)), (1, unsigned(3))])
+def test_sums_of_products(count, sum_shape, levels):
+    def make():
+        return CarryDotProduct(signed(8), signed(8), count=count, sum_shape=sum_shape, levels=levels)
+
+    assert first_difference(make, cycles=10_000) is None
+
+
+def test_the_twin_sums_products(bench):
+    """The products of some operands, and the sum that comes a cycle before the result."""
+    dut = CarryDotProduct(signed(8), signed(8), count=3, sum_shape=signed(20), levels=2)
+    assert dut.latency == 3
+    cases = bench.rng.integers(-128, 128, (300, 2, 3))
+    cases[:2] = -128
+    bases = bench.rng.integers(-(2**19), 2**19, 300 + dut.latency)
+    results = []
+
+    async def testbench(ctx):
+        for cycle in range(len(bases)):
+            x, y = cases[min(cycle, 299)].tolist()
+            bench.put(ctx, dut, i_x=x, i_y=y, i_sum=int(bases[cycle]))
+            results.append(ctx.get(dut.o))
+            await ctx.tick()
+
+    bench.run(dut, testbench)
+    assert results[dut.latency :] == ((cases[:, 0] * cases[:, 1]).sum(axis=1) + bases[dut.latency - 1 : -1]).tolist()
 
 
 @pytest.mark.parametrize(("x", "y"), SHAPES)
