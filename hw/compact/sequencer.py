@@ -110,9 +110,10 @@ class CompactSequencer(wiring.Component):
                         m.d.sync += store.eq(1)
                     with m.Default():
                         m.d.comb += self.launch.eq(1)
-            with m.State("RUN"), m.If(self.done):
-                m.d.comb += [stored.eq(store), record.en.eq(store)]
-                m.next = "RECORD"
+            with m.State("RUN"):
+                m.d.comb += [stored.eq(store), record.en.eq(store)]  # every cycle: the last one counts
+                with m.If(self.done):
+                    m.next = "RECORD"
             with m.State("RECORD"):
                 m.d.comb += [recording.eq(1), record.en.eq(written != depth)]
                 m.d.sync += part.eq(part + 1)
