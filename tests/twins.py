@@ -49,8 +49,8 @@ class UltraPlus:
 
     @staticmethod
     def cells():
-        """SB_MAC16 and SB_SPRAM256KA of Yosys, the memory's in another form: a memory for each group of four bits, as Yosys
-        would make registers of one whose words are written in part; and without forgetting when its power goes."""
+        """SB_MAC16 and SB_SPRAM256KA of Yosys. Off, the memory resets its output with the clock and keeps its content: Yosys
+        makes registers of a memory that is written in a process with an asynchronous reset, or in two processes."""
         library = (toolchain.cxxrtl_headers().parents[3] / "ice40" / "cells_sim.v").read_text()
 
         def model(name, *changes):
@@ -60,15 +60,10 @@ class UltraPlus:
                 assert count == expected, f"Yosys models {name} in another way: {pattern}"
             return text + "\n"
 
-        groups = [f"mem{low}" for low in range(0, 16, 4)]
-        declared = ", ".join(f"{group} [0:16383]" for group in groups)
-        read = ", ".join(f"{group}[ADDRESS]" for group in reversed(groups))
         return model("SB_MAC16") + model(
             "SB_SPRAM256KA",
             (r"always @\(negedge POWEROFF\) begin.*?\n\tend\n", "", 1),
-            (r"reg \[15:0\] mem \[0:16383\]", f"reg [3:0] {declared}", 1),
-            (r"DATAOUT <= mem\[ADDRESS\]", f"DATAOUT <= {{{read}}}", 1),
-            (r"mem\[ADDRESS\]\[ *\d+: *(\d+)\]", r"mem\1[ADDRESS]", 4),
+            (r"posedge CLOCK, posedge off", "posedge CLOCK", 1),
         )
 
 
