@@ -10,9 +10,10 @@ BOARDS = (
         platform=("amaranth_boards.colorlight_5a75b_r7_0", "Colorlight_5A75B_R70Platform"),
         chip=chips.LFE5U_25F,
         oscillator=("clk25", 25_000_000),
-        clock_hz=50_000_000,
+        clock_hz=75_000_000,
         link=Link(baud=115_200, via="an adapter of 3.3 V on J19: its TX on KEY+, its RX on DATA_LED-"),
         preset="ecp5-25",
         loader=("--board", "colorlight"),
+        options={"nextpnr": ("--router", "router2", "--placer", "static")},
     ),
 )

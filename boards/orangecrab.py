@@ -5,7 +5,7 @@ from .board import Board, Link
 from .floorplan import lfe5u_85
 
 _SIZES = {
-    "25F": (chips.LFE5U_25F, "ecp5-25", 48_000_000),
+    "25F": (chips.LFE5U_25F, "ecp5-25", 72_000_000),
     "85F": (chips.LFE5U_85F, "ecp5-85", 140_000_000),
 }
 
@@ -22,7 +22,10 @@ BOARDS = tuple(
         floorplan=lfe5u_85 if chip is chips.LFE5U_85F else None,
         loader=("--board", "orangeCrab"),
         wake="hold its button while you do",
-        options={"pack": ("--freq", "38.8")},  # MHz at which the chip reads its flash
+        options={
+            "nextpnr": ("--router", "router2", *(() if chip is chips.LFE5U_85F else ("--placer", "static"))),
+            "pack": ("--freq", "38.8"),  # MHz at which the chip reads its flash
+        },
     )
     for size, (chip, preset, clock_hz) in _SIZES.items()
 )

@@ -5,8 +5,8 @@ from .board import Board, Link
 from .floorplan import lfe5u_85
 
 _SIZES = {
-    "12F": (chips.LFE5U_12F, "ecp5-25", 50_000_000),
-    "25F": (chips.LFE5U_25F, "ecp5-25", 50_000_000),
+    "12F": (chips.LFE5U_12F, "ecp5-25", 75_000_000),
+    "25F": (chips.LFE5U_25F, "ecp5-25", 75_000_000),
     "45F": (chips.LFE5U_45F, "ecp5-45", 50_000_000),
     "85F": (chips.LFE5U_85F, "ecp5-85", 140_000_000),
 }
@@ -24,6 +24,7 @@ BOARDS = tuple(
         led=("led", 0),
         floorplan=lfe5u_85 if chip is chips.LFE5U_85F else None,
         loader=("--board", "ulx3s"),
+        # The static placer spreads a full chip so that it routes.
         options={"nextpnr": ("--router", "router2", "--placer", "static")},
     )
     for size, (chip, preset, clock_hz) in _SIZES.items()

@@ -1,8 +1,10 @@
-"""Holds a component as the ECP5 gets it against its portable twin: the same inputs every cycle, the same outputs.
+"""Holds a component as a chip gets it against its portable twin: the same inputs every cycle, the same outputs.
 
-CXXRTL simulates both side by side, with `ecp5_cells` for the primitives; the inputs come from a shift register with feedback.
+CXXRTL simulates both side by side, with models of the chip's primitives: of the ECP5's those in `ecp5_cells`, of the iCE40's
+those that Yosys brings. The inputs come from a shift register with feedback.
 """
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -29,9 +31,40 @@ int main() {
 
 
 class Ecp5:
-    """As much of a platform as the primitives ask for."""
+    """As much of a platform as the primitives ask for, and the models of its cells."""
 
     family = "ecp5"
+    boxes = "read_verilog -lib +/ecp5/cells_bb.v; read_verilog -overwrite +/ecp5/cells_sim.v"
+
+    @staticmethod
+    def cells():
+        return mult18x18d() + dp16kd()
+
+
+class UltraPlus:
+    """The same for an iCE40 UltraPlus."""
+
+    device = "iCE40UP5K"
+    boxes = "read_verilog -lib +/ice40/cells_sim.v"
+
+    @staticmethod
+    def cells():
+        """SB_MAC16 and SB_SPRAM256KA of Yosys. Off, the memory resets its output with the clock and keeps its content: Yosys
+        makes registers of a memory that is written in a process with an asynchronous reset, or in two processes."""
+        library = (toolchain.cxxrtl_headers().parents[3] / "ice40" / "cells_sim.v").read_text()
+
+        def model(name, *changes):
+            text = re.search(rf"^module {name} .*?^endmodule$", library, re.MULTILINE | re.DOTALL)[0]
+            for pattern, form, expected in changes:
+                text, count = re.subn(pattern, form, text, flags=re.DOTALL)
+                assert count == expected, f"Yosys models {name} in another way: {pattern}"
+            return text + "\n"
+
+        return model("SB_MAC16") + model(
+            "SB_SPRAM256KA",
+            (r"always @\(negedge POWEROFF\) begin.*?\n\tend\n", "", 1),
+            (r"posedge CLOCK, posedge off", "posedge CLOCK", 1),
+        )
 
 
 def _flat(component):
@@ -40,16 +73,16 @@ def _flat(component):
         yield "__".join(map(str, path)), Value.cast(value), member.flow == In
 
 
-def first_difference(make, *, cycles, settle=64, drive=None):
+def first_difference(make, *, cycles, settle=64, drive=None, platform=Ecp5):
     """Simulates `make()` in both forms; the cycle in which an output differs first after `settle` cycles, or None.
 
     `drive` is a function of (Module, random bits, component) that drives the inputs; otherwise all of them are random.
     """
     inner = make()
-    fragment = Fragment.get(inner, Ecp5())
+    fragment = Fragment.get(inner, platform())
     fragment.add_domains(clock := ClockDomain("sync", reset_less=True))
     ports = {name: signal for name, signal, _ in _flat(inner)}
-    source = rtlil.convert(fragment, name="ecp5_form", ports=[clock.clk, *ports.values()], emit_src=False)
+    source = rtlil.convert(fragment, name="chip_form", ports=[clock.clk, *ports.values()], emit_src=False)
 
     m = Module()
     m.submodules.portable = portable = make()
@@ -70,11 +103,11 @@ def first_difference(make, *, cycles, settle=64, drive=None):
                 taken += len(signal)
             connections[f"i_{ports[name].name}"] = signal
         else:
-            other = Signal(len(signal), name=f"ecp5_{name}")
+            other = Signal(len(signal), name=f"chip_{name}")
             connections[f"o_{ports[name].name}"] = other
             differing.append(signal.as_unsigned() != other)
     assert taken <= len(noise)
-    m.submodules.ecp5 = Instance("ecp5_form", **connections)
+    m.submodules.chip = Instance("chip_form", **connections)
     cycle, differs = Signal(range(settle + 1)), Signal()
     with m.If(cycle != settle):
         m.d.sync += cycle.eq(cycle + 1)
@@ -87,10 +120,10 @@ def first_difference(make, *, cycles, settle=64, drive=None):
         folder = Path(folder_name)
         (folder / "form.il").write_text(source)
         (folder / "miter.il").write_text(miter)
-        (folder / "cells.v").write_text(mult18x18d() + dp16kd())
+        (folder / "cells.v").write_text(platform.cells())
         (folder / "main.cc").write_text(_MAIN.replace("CYCLES", str(cycles)))
         script = (
-            "read_verilog -lib +/ecp5/cells_bb.v; read_verilog -overwrite +/ecp5/cells_sim.v; "
+            f"{platform.boxes}; "
             "read_verilog -sv -overwrite cells.v; read_rtlil form.il; read_rtlil miter.il; "
             "hierarchy -top top -check; proc; flatten; opt_clean; write_cxxrtl -g0 miter.cc"
         )

@@ -2,14 +2,15 @@
 
 parameters --> shift    bias            multiplier
                 |        |                  |
-sums -----------+------> + --> x ---------> * --> product --> + nudge --> shift --> round, range --> o
-cycle           1        2                  3                 4           5         6
+sums -----------+------> + --> x ---------> * --> four products --> + --> product --> + nudge --> shift --> round, range --> o
+cycle           1        2                  3                       4                 5           6         7
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from ..config import ACCUMULATOR_BITS, FabricConfig
 from ..engine import Marks
@@ -24,6 +25,7 @@ _NUDGE = 30  # exponent
 _DROPPED = _NUDGE - MAX_LEFT_SHIFT  # bits of the product that every shift drops
 _PRODUCT_BITS = ACCUMULATOR_BITS + MULTIPLIER_BITS
 _RESULT_BITS = 10  # of a shifted product, which is twice the result: where it does not fit, |y| is 256 or more
+_BLOCK_BITS, _BLOCK_LEAST = 4096, 2  # of an iCE40's block RAM, and the least that a word of it has
 
 
 class SerialRequantizer(wiring.Component):
@@ -61,7 +63,7 @@ class SerialRequantizer(wiring.Component):
         """Cycles that it takes for a result."""
         return _SUM_CYCLES * config.cols
 
-    DONE_LATENCY = 7
+    DONE_LATENCY = 8
     """Cycles from the beginning of a result's last sum to `done`."""
 
     def elaborate(self, platform):
@@ -95,19 +97,20 @@ class SerialRequantizer(wiring.Component):
         with m.If(part == 1):
             m.d.sync += [shift.eq(word), negative.eq(descriptor.average & (total < 0))]
         with m.If(part == 2):
-            m.d.sync += x.eq((total.as_unsigned() ^ negative.replicate(len(total))) + word[:ACCUMULATOR_BITS] + negative)
+            # The third summand goes in as the carry: Yosys makes one chain of this, and a tree of three numbers.
+            magnitude = Cat(negative, total.as_unsigned() ^ negative.replicate(len(total)))
+            m.d.sync += x.eq((magnitude + Cat(negative, word[:ACCUMULATOR_BITS])) >> 1)
         product = Signal(signed(_PRODUCT_BITS), reset_less=True)
         twice = ~descriptor.average & ~descriptor.round_once & (shift < 0)
         nudge = Signal(signed(2), reset_less=True)  # in units of 2**30
         places = Signal(SHIFT_BITS, reset_less=True)
         flip = Signal(reset_less=True)
-        ended, ended_channel = Signal(), Signal.like(channel)
+        multiplied, ended, ended_channel = Signal(), Signal(), Signal.like(channel)
         ended_marks, ended_last_tile = Signal.like(marks), Signal.like(last_tile)
         value = self._multiply(m, x, word[:MULTIPLIER_BITS])
-        m.d.sync += ended.eq(sum_end)
+        m.d.sync += [multiplied.eq(sum_end), ended.eq(multiplied), product.eq(value)]
         with m.If(sum_end):
             m.d.sync += [
-                product.eq(value),
                 nudge.eq(Cat(twice, twice & (x < 0))),
                 places.eq(MAX_LEFT_SHIFT - shift),
                 flip.eq(negative),
@@ -116,19 +119,18 @@ class SerialRequantizer(wiring.Component):
                 ended_last_tile.eq(last_tile),
             ]
 
-        # Cycles 4 to 6
+        # Cycles 5 to 7: what belongs to the sum holds still for four
         nudged = Signal(signed(_PRODUCT_BITS - _DROPPED), reset_less=True)
         low = product[_DROPPED:_NUDGE]
         m.d.sync += nudged.eq(Cat(low, product[_NUDGE:].as_signed() + nudge).as_signed())
-        shifted = Signal(nudged.shape())
-        m.d.comb += shifted.eq(nudged >> places)
         half, outside, sign = Signal(signed(_RESULT_BITS), reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        above = shifted[_RESULT_BITS - 1 :]
-        m.d.sync += [half.eq(shifted), outside.eq(above.any() & ~above.all()), sign.eq(shifted[-1])]
+        shifted, beyond = _shift(nudged, places)
+        m.d.sync += [half.eq(shifted), outside.eq(beyond), sign.eq(nudged[-1])]
         rounded = Cat(half[0] & ~descriptor.average, half[1:]) ^ flip.replicate(_RESULT_BITS)
         placed = Signal(signed(_RESULT_BITS))
+        # Half of it, rounded up; an average's lowest bit says whether it was flipped, which is where one is to be added.
         point = Cat(Const(1, 1), descriptor.zero_point).as_signed()
-        m.d.comb += placed.eq((rounded.as_signed() + point + flip) >> 1)
+        m.d.comb += placed.eq((rounded.as_signed() + point) >> 1)
         with m.If(Mux(outside, sign, placed < descriptor.low)):
             m.d.comb += self.byte.eq(descriptor.low)
         with m.Elif(outside | (placed > descriptor.high)):
@@ -150,16 +152,21 @@ class SerialRequantizer(wiring.Component):
         """The parameter word after the last one read, a cycle later; a tile's are read again for each result."""
         config = self._config
         depth = config.tile_depth * config.cols * CHANNEL_WORDS
-        m.submodules.memory = memory = Memory(shape=32, depth=depth, init=[])
-        port, write = memory.read_port(), memory.write_port()
         base, pointer, target = (Signal(range(depth), name=name) for name in ("base", "pointer", "target"))
-        m.d.comb += [
-            port.addr.eq(pointer),
-            write.addr.eq(target),
-            write.data.eq(self.channels.payload),
-            write.en.eq(self.channels.valid),
-            self.channels.ready.eq(1),
-        ]
+        m.d.comb += self.channels.ready.eq(1)
+        # Side by side, each as deep as all: in turn, they would need a wide choice behind them.
+        width = min(max(_BLOCK_BITS >> ceil_log2(depth), _BLOCK_LEAST), 32)
+        word = []
+        for low in range(0, 32, width):
+            m.submodules[f"memory_{low}"] = memory = Memory(shape=width, depth=depth, init=[])
+            port, write = memory.read_port(), memory.write_port()
+            m.d.comb += [
+                port.addr.eq(pointer),
+                write.addr.eq(target),
+                write.data.eq(self.channels.payload[low : low + width]),
+                write.en.eq(self.channels.valid),
+            ]
+            word.append(port.data)
         with m.If(self.load_at):
             m.d.sync += target.eq(self.load_entry * (config.cols * CHANNEL_WORDS))
         with m.Elif(self.channels.valid):
@@ -175,21 +182,25 @@ class SerialRequantizer(wiring.Component):
                 m.d.sync += base.eq(pointer)
             with m.Else():
                 m.d.sync += pointer.eq(base)
-        return port.data
+        return Cat(*word)
 
     def _multiply(self, m, x, multiplier):
-        """x * multiplier, of four products."""
+        """x * multiplier, a cycle later: of four products, of which the first and the last lie beside each other."""
         operands = {}
         for name, value in (("x", x), ("multiplier", multiplier)):
             high = value[_LOW_BITS:]
             operands[name] = (value[:_LOW_BITS], high.as_signed() if value.shape().signed else high)
-        total = Const(0, signed(_PRODUCT_BITS))
+        products = []
         for i, left in enumerate(operands["x"]):
             for j, right in enumerate(operands["multiplier"]):
                 m.submodules[f"product_{i}{j}"] = product = Product(left.shape(), right.shape())
                 m.d.comb += [product.i_x.eq(left), product.i_y.eq(right)]
-                total = total + (product.o << _LOW_BITS * (i + j))
-        return total
+                products.append(product.o)
+        low, cross, other_cross, high = products
+        # A bit more than is needed keeps Yosys from making a tree of both sums.
+        outer, inner = Cat(low, high), cross + other_cross
+        upper = outer[_LOW_BITS - 1 :].as_signed() + (inner << 1)
+        return Cat(outer[: _LOW_BITS - 1], upper).as_signed()
 
     def _walk(self, m, given, last, marks):
         """The address of the next byte: columns, rows, tiles; each keeps the place where it began."""
@@ -220,3 +231,25 @@ class SerialRequantizer(wiring.Component):
             m.d.sync += row.eq(following)
         with m.If(self.start | (last & marks.tile_end)):
             m.d.sync += tile.eq(following)
+
+
+def _shift(value, places):
+    """The lowest `_RESULT_BITS` of `value >> places`, and whether there is more of it.
+
+    The coarsest step first, and behind each only the bits that the finer ones can still bring down: what lies above, and is
+    not the sign, stays above.
+    """
+    sign = value[-1]
+    beyond = Const(0, 1)
+    for low in range(len(places) - 2, -2, -2):
+        width = _RESULT_BITS + (1 << low) - 1
+        choice = places[low : low + 2]
+        rows, fits = [], []
+        for amount in range(0, 4 << low, 1 << low):
+            kept = value[amount : amount + width]
+            rows.append(Cat(kept, sign.replicate(width - len(kept))))
+            above = value[amount + width - 1 :]
+            fits.append((above == sign.replicate(len(above))) if len(above) > 1 else Const(1, 1))
+        beyond = beyond | ~Array(fits)[choice]
+        value = Array(rows)[choice]
+    return value.as_signed(), beyond

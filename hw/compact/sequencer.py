@@ -60,16 +60,18 @@ class CompactSequencer(wiring.Component):
         word = Signal(range(DESCRIPTOR_WORDS))
 
         depth = config.record_depth * RECORD_WORDS
-        m.submodules.records = records = Memory(shape=32, depth=depth, init=[])
+        # Behind the records lies the word that comes before them: the cycles until the last store's end.
+        m.submodules.records = records = Memory(shape=32, depth=depth + 1, init=[])
         sent, record = records.read_port(), records.write_port()
         written, sending = Signal(range(depth + 1)), Signal(range(depth + 1))
         part = Signal(range(RECORD_WORDS))
-        begin, recording, restart = Signal(), Signal(), Signal()
-        counters, total = self._counters(m, begin, recording, restart)
-        until_store, store = Signal(32, reset_less=True), Signal()
+        begin, recording, restart, rest = Signal(), Signal(), Signal(), Signal()
+        counters, total = self._counters(m, begin, recording, restart, rest)
+        store, stored = Signal(), Signal()
+        written_words = Array([*(counters[name] for name, _ in data.Layout.cast(Record)), total])
         m.d.comb += [
-            record.addr.eq(written),
-            record.data.eq(Array(counters[name] for name, _ in data.Layout.cast(Record))[part]),
+            record.addr.eq(Mux(stored, depth, written)),
+            record.data.eq(written_words[Mux(stored, RECORD_WORDS, part)]),
             sent.addr.eq(sending),
             self.o.payload.eq(sent.data),
         ]
@@ -78,8 +80,9 @@ class CompactSequencer(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid)]
-                m.d.sync += [pointer.eq(self.starts.payload), written.eq(0), sending.eq(0), until_store.eq(0), word.eq(0)]
+                m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid), rest.eq(~self.starts.valid)]
+                m.d.comb += [stored.eq(1), record.en.eq(1)]  # nothing is stored yet: `total` is 0
+                m.d.sync += [pointer.eq(self.starts.payload), written.eq(0), sending.eq(depth), word.eq(0)]
                 with m.If(self.starts.valid):
                     m.d.comb += begin.eq(1)
                     m.next = "READ"
@@ -107,10 +110,10 @@ class CompactSequencer(wiring.Component):
                         m.d.sync += store.eq(1)
                     with m.Default():
                         m.d.comb += self.launch.eq(1)
-            with m.State("RUN"), m.If(self.done):
-                with m.If(store):
-                    m.d.sync += until_store.eq(total + 1)
-                m.next = "RECORD"
+            with m.State("RUN"):
+                m.d.comb += [stored.eq(store), record.en.eq(store)]  # every cycle: the last one counts
+                with m.If(self.done):
+                    m.next = "RECORD"
             with m.State("RECORD"):
                 m.d.comb += [recording.eq(1), record.en.eq(written != depth)]
                 m.d.sync += part.eq(part + 1)
@@ -125,10 +128,12 @@ class CompactSequencer(wiring.Component):
                 with m.If(self.o.ready):
                     m.next = "TOTAL"
             with m.State("TOTAL"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(until_store)]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
+                    m.d.sync += sending.eq(0)
                     m.next = "ASK"
             with m.State("ASK"):
+                m.d.comb += rest.eq(1)
                 m.next = "RECORDS"
                 with m.If(sending == written):
                     m.next = "IDLE"
@@ -139,8 +144,8 @@ class CompactSequencer(wiring.Component):
                     m.next = "ASK"
         return m
 
-    def _counters(self, m, begin, recording, restart):
-        """The running layer's counters, which rest while they are recorded, and the cycles since the program's begin.
+    def _counters(self, m, begin, recording, restart, rest):
+        """The running layer's counters, which rest while they are recorded, and the cycles since the program began.
 
         The cycles of recording are the next layer's.
         """
@@ -152,5 +157,5 @@ class CompactSequencer(wiring.Component):
                 m.d.sync += counters[name].eq(Mux(begin, 0, beginning.get(name, 0)))
             with m.Elif(~recording):
                 m.d.sync += counters[name].eq(counters[name] + event)
-        m.d.sync += total.eq(Mux(begin, 0, total + 1))
+        m.d.sync += total.eq(Mux(rest, 0, total + 1))
         return counters, total

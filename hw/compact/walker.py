@@ -8,7 +8,8 @@ began, and one adder serves them all:
     its stride, or nothing ----------------------------------+--> + --> places of all loops inside it
 
 The memory gives two bytes at a time: of the four cycles of a step at most three need it, and whoever writes has the others.
-A result waits for the requantizer, which takes `pace` cycles for one.
+A result waits for the requantizer, which takes `pace` cycles for one, with its last byte: by then it is known which loops end,
+a register behind their counters.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
@@ -46,7 +47,7 @@ class ByteWalker(wiring.Component):
     `row` (of the array) and `o_step` belong to the same cycle. In a cycle exactly one of `busy`, `starved` (waits for a weight
     word) and `stalled` (waits for the requantizer) is high while `active`.
 
-    Parameters: `pace`, least cycles from a result's end to the next one's.
+    Parameters: `pace`, least cycles from a result's end to the next one's: `rows` or more.
     """
 
     START_LATENCY = 3
@@ -90,23 +91,23 @@ class ByteWalker(wiring.Component):
         with m.Elif(step_end & ends[5]):
             m.d.sync += self.active.eq(0)
 
-        # A step begins when nothing holds it, and then takes its cycles.
+        # A step begins when there are weights, and ends when there is room.
         gap = Signal()
         waits = Signal(range(self._pace))
-        paced = Signal()
+        last_byte = Signal()
         m.d.comb += [
             first_byte.eq(self.row == 0),
-            paced.eq(gap | (ends[2] & (waits != 0))),
-            self.stalled.eq(self.active & first_byte & paced),
-            self.starved.eq(self.active & first_byte & ~paced & ~self.weight_ready),
+            last_byte.eq(self.row == config.rows - 1),
+            self.stalled.eq(self.active & (gap | (last_byte & ends[2] & (waits != 0)))),
+            self.starved.eq(self.active & first_byte & ~gap & ~self.weight_ready),
             self.busy.eq(self.active & ~self.stalled & ~self.starved),
-            step_end.eq(self.busy & (self.row == config.rows - 1)),
+            step_end.eq(self.busy & last_byte),
         ]
         m.d.sync += gap.eq(step_end & ends[2])
         with m.If(self.busy):
             m.d.sync += self.row.eq(self.row + 1)
         with m.If(step_end & ends[2]):
-            m.d.sync += waits.eq(max(self._pace - config.rows, 1))
+            m.d.sync += waits.eq(self._pace - 1)
         with m.Elif(waits != 0):
             m.d.sync += waits.eq(waits - 1)
 
@@ -144,16 +145,16 @@ class ByteWalker(wiring.Component):
         return m
 
     def _loops(self, m, starting, step_end):
-        """Whether each loop is in its last iteration."""
+        """Whether each loop is in its last iteration: true of the running step from its second cycle on."""
         descriptor = self.descriptor
         names = ("chunks", "kernel_columns", "kernel_rows", "output_columns", "output_rows", "tiles")
         last = [Signal(name=f"last_{name}") for name in names]
         for level, name in enumerate(names):
             count = descriptor[name]
-            left = Signal(len(count), name=f"{name}_left", reset_less=True)
-            m.d.comb += last[level].eq(left == 1)
+            turn = Signal(len(count), name=f"{name}_turn", reset_less=True)  # from 1
+            m.d.sync += last[level].eq(turn == count)
             with m.If(starting | (step_end & Cat(last[:level]).all())):
-                m.d.sync += left.eq(Mux(starting | last[level], count, left - 1))
+                m.d.sync += turn.eq(Mux(starting | last[level], 1, turn + 1))
         return last
 
     def _column(self, m, starting, begin, moves):

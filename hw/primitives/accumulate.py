@@ -72,7 +72,9 @@ class Accumulator(wiring.Component):
 
 
 class Product(wiring.Component):
-    """`o = i_x * i_y` in the same cycle. Parameters: shapes `x` and `y`, of up to 16 bits each."""
+    """`o = i_x * i_y`, `LATENCY` cycles later. Parameters: shapes `x` and `y`, of up to 16 bits each."""
+
+    LATENCY = 1
 
     def __init__(self, x, y):
         x, y = Shape.cast(x), Shape.cast(y)
@@ -86,6 +88,8 @@ class Product(wiring.Component):
             product = Signal(_BITS)
             m.submodules.mac16 = Instance(
                 "SB_MAC16",
+                p_A_REG=1,
+                p_B_REG=1,
                 p_A_SIGNED=int(self.i_x.shape().signed),
                 p_B_SIGNED=int(self.i_y.shape().signed),
                 p_TOPOUTPUT_SELECT=_PRODUCT,
@@ -105,7 +109,9 @@ class Product(wiring.Component):
             )
             m.d.comb += self.o.eq(product)
             return m
-        m.d.comb += self.o.eq(self.i_x * self.i_y)
+        x, y = Signal.like(self.i_x), Signal.like(self.i_y)
+        m.d.sync += [x.eq(self.i_x), y.eq(self.i_y)]
+        m.d.comb += self.o.eq(x * y)
         return m
 
 

@@ -1,8 +1,11 @@
-"""The accumulator and the product against Python's numbers."""
+"""The accumulator and the product against Python's numbers, and both their forms against each other."""
 
 import pytest
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Instance, signed, unsigned
 from celosia.hw.primitives.accumulate import Accumulator, Product
+from twins import UltraPlus, first_difference
+
+SHAPES = [(unsigned(15), unsigned(15)), (signed(14), unsigned(16)), (signed(16), signed(16))]
 
 
 def test_accumulates_between_clears(bench):
@@ -24,7 +27,7 @@ def test_accumulates_between_clears(bench):
     bench.run(accumulator, testbench)
 
 
-@pytest.mark.parametrize(("x", "y"), [(unsigned(15), unsigned(15)), (signed(14), unsigned(16)), (signed(16), signed(16))])
+@pytest.mark.parametrize(("x", "y"), SHAPES)
 def test_products(bench, x, y):
     product = Product(x, y)
 
@@ -36,15 +39,46 @@ def test_products(bench, x, y):
         for first in numbers(x):
             for second in numbers(y):
                 bench.put(ctx, product, i_x=first, i_y=second)
-                await ctx.tick()
+                await bench.ticks(ctx, product.LATENCY)
                 assert ctx.get(product.o) == first * second
 
-    clocked = Module()  # the bench wants a clock
-    clocked.submodules.product = product
-    clocked.d.sync += Signal().eq(product.o)
-    bench.run(clocked, testbench)
+    bench.run(product, testbench)
 
 
 def test_refused_width():
     with pytest.raises(ValueError, match="1 to 16 bits, not 17 and 4"):
         Product(unsigned(17), unsigned(4))
+
+
+def sparse(m, noise, accumulator):
+    """Sums of many products: a clear in one of sixteen cycles."""
+    m.d.comb += [
+        accumulator.i_x.eq(noise[:8]),
+        accumulator.i_y.eq(noise[8:16]),
+        accumulator.add.eq(noise[16] | noise[17]),
+        accumulator.clear.eq(noise[18:22] == 0),
+    ]
+
+
+def test_accumulators_forms_are_equal():
+    assert first_difference(Accumulator, cycles=20_000, drive=sparse, platform=UltraPlus) is None
+
+
+@pytest.mark.parametrize(("x", "y"), [*SHAPES, (signed(14), unsigned(15))])
+def test_products_forms_are_equal(x, y):
+    assert first_difference(lambda: Product(x, y), cycles=20_000, platform=UltraPlus) is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "value"),
+    [("p_A_REG", 0), ("p_B_SIGNED", 0), ("p_TOPADDSUB_CARRYSELECT", 0), ("i_OHOLDTOP", 0), ("i_OLOADBOT", 0)],
+)
+def test_a_wrong_multiplier_is_seen(monkeypatch, broken, value):
+    """The comparison notices each of the cell's settings."""
+
+    def wrong(kind, **arguments):
+        assert broken in arguments
+        return Instance(kind, **arguments | {broken: value})
+
+    monkeypatch.setattr("celosia.hw.primitives.accumulate.Instance", wrong)
+    assert first_difference(Accumulator, cycles=2000, drive=sparse, platform=UltraPlus) is not None
