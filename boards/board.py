@@ -44,6 +44,7 @@ class Board:
     loader          options of openFPGALoader that name the board
     loads_chip      False where openFPGALoader can write the board's flash alone
     wake            how the board is made ready to be programmed, where it takes more than power
+    seed            of the placer, unless `--seed` gives another
     options         further options of the tools, by tool: `{"nextpnr": ("--router", "router2")}`
     """
 
@@ -60,6 +61,7 @@ class Board:
     loader: tuple[str, ...]
     loads_chip: bool = True
     wake: str = ""
+    seed: int = 1
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def make_platform(self, config: FabricConfig) -> Any:

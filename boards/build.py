@@ -33,7 +33,7 @@ def build(
     config: FabricConfig,
     *,
     out: Path,
-    seed: int = 1,
+    seed: int | None = None,
     clock_hz: int | None = None,
     keep: bool = False,
     notify: Notify | None = None,
@@ -50,6 +50,7 @@ def build(
     check_fit(board, config)
     settings = board.pll(clock_hz)
     flow = flow_of(board.chip.family)
+    seed = board.seed if seed is None else seed
     choices = Choices(seed=seed, clock_hz=settings.clock_hz)
     platform = board.make_platform(config)
     stages = flow.stages(board, platform, choices)

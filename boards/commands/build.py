@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_board(parser)
     parser.add_argument("--fabric", metavar="P", help="the fabric's preset (default: the one that fits the board)")
     parser.add_argument("--out", metavar="DIR", help="where the bitstream and the tools' logs go (default: build/BOARD)")
-    parser.add_argument("--seed", metavar="N", type=positive, default=1, help="of the placer (default: %(default)s)")
+    parser.add_argument("--seed", metavar="N", type=positive, help="of the placer (default: the board's)")
     parser.add_argument("--clock", metavar="MHZ", type=_megahertz, help="the fabric's clock (default: the board's)")
     parser.add_argument("--json", metavar="R.json", help="the report, for programs")
     parser.add_argument("--allow-slow", action="store_true", help="exit with 0 even where the design misses its clock")
