@@ -5,7 +5,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from ...host.commands.arguments import fabric_of, positive
+from ...host.commands.arguments import DEFAULT_FABRIC, fabric_of, positive
 from .arguments import add_board
 
 SUMMARY = "simulate a board at its pins, and offer it as a serial port to any program"
@@ -46,10 +46,13 @@ def execute(arguments: argparse.Namespace) -> int:
         contextlib.suppress(KeyboardInterrupt),
         SimulatedBoard(simulator, cycles_per_bit=cycles_per_bit, link=arguments.link) as simulated,
     ):
+        device = f"serial://{arguments.link or simulated.path}?baud={board.link.baud}"
+        option = "" if fabric == fabric_of(DEFAULT_FABRIC) else f"--fabric {arguments.fabric or board.preset} "
         print(
             f"{board.name}, fabric {fabric.name}, {settings.clock_hz / 1e6:g} MHz, {board.link.baud:,} baud, is simulated at\n"
-            f"serial://{arguments.link or simulated.path}?baud={board.link.baud}\n"
-            "until it is interrupted (Ctrl-C)",
+            f"{device}\n"
+            "until it is interrupted (Ctrl-C). In another terminal:\n"
+            f"celosia run MODEL --input X.npy {option}--device {device}",
             flush=True,
         )
         simulated.run()

@@ -1,18 +1,21 @@
 """Boards that are simulated at their pins, talked to as boards: the same answers as of the simulated fabric."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from celosia import Session
 from celosia.__main__ import main
 from celosia.boards.catalogue import find
 from celosia.boards.simulation import board_design
 from celosia.hw.config import preset
 from celosia.sim.pins import PinSimulator
+
+DEMO = Path(__file__).parents[2] / "host/demo"
 
 
 class Simulated:
@@ -37,26 +40,43 @@ class Simulated:
         self.said, _ = self._process.communicate(timeout=60)
 
 
+def run_both(folder, network, inputs, board, fabric=None):
+    """`celosia run` with device sim, then through a simulated board's port: the outputs of both, once they were compared."""
+    found = {}
+    arguments = ["--board", board, *(("--fabric", fabric) if fabric else ())]
+    with Simulated(folder, *arguments) as simulated:
+        devices = {"sim": "sim", "board": f"serial://{simulated.link}?baud={find(board).link.baud}"}
+        for name, device in devices.items():
+            output, report = folder / f"{name}.npy", folder / f"{name}.json"
+            began = time.monotonic()
+            command = ["run", str(network), "--input", str(inputs), "--limit", "3", "--fabric", fabric or find(board).preset]
+            assert main([*command, "--device", device, "--output", str(output), "--json", str(report)]) == 0
+            print(f"{device}: {time.monotonic() - began:.1f} s")
+            found[name] = np.load(output), json.loads(report.read_text())
+    assert not os.path.lexists(simulated.link)
+    (expected, of_sim), (y, of_board) = found["sim"], found["board"]
+    np.testing.assert_array_equal(y, expected)
+    for volatile in ("device", "seconds", "devices"):
+        of_sim.pop(volatile), of_board.pop(volatile)
+    assert of_board == of_sim, "cycles of every layer, and bytes in and out"
+    return y, simulated.said
+
+
 @pytest.mark.slow
 def test_the_speech_commands_network_on_a_ulx3s(shared, tmp_path):
-    """The whole top level, at its own clock and rate: outputs and cycles are those of device sim."""
-    model = shared / "models" / "kws01_dscnn_int8.tflite"
-    data = np.load(shared / "data" / "kws01.npz")
-    x = data["inputs"][:3]
-    with Session(model) as session:
-        expected, report = session.run(x), session.report
-    with Simulated(tmp_path, "--board", "ulx3s-85f") as board:
-        began = time.monotonic()
-        with Session(model, device=f"serial://{board.link}?baud=3000000") as session:
-            y = session.run(x)
-            seconds = time.monotonic() - began
-            assert session.report.cycles == report.cycles
-            assert session.report.bytes_out == report.bytes_out
-    print(f"3 samples in {seconds:.1f} s")
-    np.testing.assert_array_equal(y, expected)
-    np.testing.assert_array_equal(y, data["outputs"][:3])
-    assert "ulx3s-85f, fabric ecp5-85, 140 MHz, 3,000,000 baud, is simulated at" in board.said
-    assert not os.path.lexists(board.link)
+    """The whole top level, at its own clock and rate: outputs and cycles are those of device sim, and the outputs TensorFlow's."""
+    data = shared / "data" / "kws01.npz"
+    y, said = run_both(tmp_path, shared / "models" / "kws01_dscnn_int8.tflite", data, "ulx3s-85f")
+    np.testing.assert_array_equal(y, np.load(data)["outputs"][:3])
+    assert "ulx3s-85f, fabric ecp5-85, 140 MHz, 3,000,000 baud, is simulated at" in said
+    assert f"celosia run MODEL --input X.npy --device serial://{tmp_path}/board?baud=3000000\n" in said
+
+
+def test_digits_on_a_small_board(tmp_path):
+    """The same with a small fabric: its name is in the command that the board prints."""
+    y, said = run_both(tmp_path, DEMO / "digits.tflite", DEMO / "digits.npz", "icebreaker", "mini")
+    np.testing.assert_array_equal(y, np.load(DEMO / "digits.npz")["outputs"][:3])
+    assert "--fabric mini --device serial://" in said
 
 
 @pytest.mark.slow
