@@ -220,6 +220,7 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
         partial_out=job.partial_out,
         average=layer.average,
         round_once=layer.round_once,
+        wide=layer.wide,
         pad_value=layer.pad_value,
         row_address=source + row * layer.row_pitch,
         column_start=column,

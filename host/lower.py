@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ..hw.config import LARGEST_SUM, FabricConfig
 from ..hw.isa import MAX_LEFT_SHIFT, Operation
 from ..hw.mac.depthwise import KERNEL, TAPS, DepthwiseUnit
+from ..hw.post.requantize import NARROW_BITS
 from .cost.latencies import latencies_of
 from .cost.walk import Walk, WindowWalk
 from .ir import (
@@ -109,6 +110,7 @@ class Layer:
     repeat: bool = False
     average: bool = False
     round_once: bool = False
+    wide: bool = False
     pad_value: int = 0
     column_start: int = 0
     column_limit: int
@@ -155,6 +157,7 @@ class Layer:
             results=self.results,
             tiles=self.tiles,
             repeat=self.repeat,
+            wide=self.wide,
             window=None
             if window is None
             else WindowWalk(
@@ -379,6 +382,7 @@ def _(node: AveragePool2D, graph: Graph, config: FabricConfig) -> Layer:
     _check_sums(np.array([129 * count]), np.array([shift]))
     return replace(
         layer,
+        wide=_is_wide(-129 * count, 129 * count),
         operation=Operation.MAC,
         average=True,
         weights=_identity(config),
@@ -394,6 +398,7 @@ def _(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
     _, height, width, channels = shape
     _check_shifts(np.array([node.shift]), np.array([node.multiplier]))
     bias = -node.input_zero_point * height * width
+    low, high = -128 * height * width + bias, 127 * height * width + bias
     _check_sums(np.array([128 * height * width + abs(bias)]), np.array([node.shift]))
     return Layer(
         node=node,
@@ -411,6 +416,7 @@ def _(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
         row_limit=height,
         row_pitch=width * channels,
         kernel_column_stride=channels,
+        wide=_is_wide(low, high),
         weights=_identity(config),
         channels=_uniform(config.cols, bias=bias, multiplier=node.multiplier, shift=node.shift),
         zero_point=node.output_zero_point,
@@ -458,6 +464,7 @@ def _(node: Add, graph: Graph, config: FabricConfig) -> Layer:
         repeat=True,
         column_limit=size,
         row_limit=2,
+        wide=True,
         channels=_uniform(config.cols, bias=0, multiplier=node.output_multiplier, shift=node.output_shift),
         zero_point=node.zero_point,
         low=node.low,
@@ -618,8 +625,10 @@ def _requantized(node: Conv2D | DepthwiseConv2D | FullyConnected, weights: Int8A
         "bias": bias.astype(np.int32),
         "multiplier": node.requant.multiplier,
     }
+    low, high = (bias + extreme(wide * -128, wide * 127).sum(axis=1) for extreme in (np.minimum, np.maximum))
     return {
         "pad_value": node.input_zero_point,
+        "wide": _is_wide(int(low.min()), int(high.max())),
         "channels": Channels(
             **{name: np.pad(value.astype(np.int32), (0, count - len(value))) for name, value in values.items()}
         ),
@@ -654,6 +663,12 @@ def _check_sums(largest: npt.NDArray[np.int64], shifts: npt.NDArray[np.int32]) -
         )
     if (largest << np.maximum(shifts, 0) >= 1 << 31).any():
         raise Unsupported("its sums may leave 32 bits where they are shifted to the left", "requantize its output's scale")
+
+
+def _is_wide(low: int, high: int) -> bool:
+    """Whether sums of that range take the requantizer two passes."""
+    limit = 1 << (NARROW_BITS - 1)
+    return low <= -limit or high >= limit
 
 
 def _check_shifts(shifts: npt.NDArray[np.int32], multipliers: npt.NDArray[np.int32]) -> None:

@@ -161,7 +161,7 @@ def _descriptor(
     yield _modelled(WALKER, name, launched, walked, waits)
     walk = run.draft.jobs[index].walk
     latencies = latencies_of(plan.config)
-    drained = max(end - (latencies.kept if walk.kept else latencies.post), launched)
+    drained = max(end - (latencies.kept if walk.kept else latencies.post[walk.wide]), launched)
     yield _modelled(_ENGINES[walk.operation], name, min(launched + latencies.walk, end), drained)
     if not walk.kept:
         needed = walk.steps if walk.window is None else walk.window.first_word * walk.result_cycles(plan.config)

@@ -151,6 +151,10 @@ class FabricConfig:
         """Cycles in which the requantizer takes one tile of `cols` sums."""
         return self.cols // self.requant_lanes
 
+    def result_pace(self, *, wide: bool) -> int:
+        """Least cycles from a result to the next one: a pass of the requantizer for each beat, two where sums are wide."""
+        return self.beats * (1 + wide)
+
     @property
     def tile_cycles(self) -> int:
         """Least cycles from the end of a tile to that of the next: the next tile's channel parameters are read meanwhile."""
@@ -213,7 +217,7 @@ _PRESETS = {
             program_words=2048,
             record_depth=64,
         ),
-        # GW2A-18: 20,736 LUT4, 15,552 flip-flops, 48 multipliers, 46 block RAMs. Depthwise layers do without a unit of their own.
+        # GW2A-18: 20,736 LUT4, 15,552 flip-flops, 48 multipliers, 46 block RAMs. Depthwise layers have no unit of their own.
         FabricConfig(
             name="gw2a-18",
             rows=4,

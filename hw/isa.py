@@ -76,7 +76,8 @@ class Descriptor(data.Struct):
     partial_out: unsigned(1)  # leave partial sums instead of results
     average: unsigned(1)  # round as integer division does, half away from zero on the magnitude
     round_once: unsigned(1)  # requantize with one rounding, halves up: fully connected
-    _reserved: unsigned(5)
+    wide: unsigned(1)  # sums with their biases need more than `NARROW_BITS`: two passes of the requantizer each
+    _reserved: unsigned(4)
     pad_value: signed(8)
     tag: unsigned(8)  # STORE: which output of the program
     # words 1 to 3: where the window begins

@@ -16,9 +16,7 @@ from ...hw.mac.depthwise import DepthwiseUnit
 from ...hw.memory.activations import ActivationMemory
 from ...hw.memory.walker import WindowWalker
 from ...hw.memory.weights import WeightBuffer
-from ...hw.post.partial import PartialSums
 from ...hw.post.post import PostProcessor
-from ...hw.post.requantize import RequantizeLane
 from ...hw.post.vector import VectorUnit
 from ...hw.sequencer import Sequencer
 from ...hw.store import Store
@@ -33,7 +31,7 @@ class Latencies:
     start       from that to the walker's first step
     walk        from a step to its activations at the engines
     engine      from a result's last step to its sums, by operation
-    post        from a layer's last sums to its last byte's being in memory
+    post        from a layer's last sums to its last byte's being in memory, by whether the layer is wide
     kept        the same where the sums stay as partial sums
     store       cycles of STORE from its start on, besides one a word
     load        from the last stream word of a weight word in the ring to the first step that may take it
@@ -45,22 +43,21 @@ class Latencies:
     start: int
     walk: int
     engine: Mapping[Operation, int]
-    post: int
+    post: Mapping[bool, int]
     kept: int
     store: int
     load: int
     release: int
 
-    def drain(self, operation: Operation, *, kept: bool = False) -> int:
+    def drain(self, operation: Operation, *, wide: bool = False, kept: bool = False) -> int:
         """Cycles from a layer's last step to the end of its descriptor."""
-        return self.walk + self.engine[operation] + (self.kept if kept else self.post)
+        return self.walk + self.engine[operation] + (self.kept if kept else self.post[wide])
 
 
 @cache
 def latencies_of(config: FabricConfig) -> Latencies:
     """The latencies of a fabric."""
     array = SystolicArray.latency_of(config)
-    kept = PartialSums.LATENCY + ActivationMemory.WRITE_LATENCY
     return Latencies(
         # The sequencer counts a turn as what follows it: a fetch ends before a turn, and a layer's end comes before one.
         fetch=Sequencer.FETCH_CYCLES + 1,
@@ -73,8 +70,8 @@ def latencies_of(config: FabricConfig) -> Latencies:
             Operation.MAX: VectorUnit.LATENCY,
             Operation.ADD: VectorUnit.LATENCY,
         },
-        post=_stated(PostProcessor, "latency_of", kept + config.beats + RequantizeLane.LATENCY, config),
-        kept=_stated(PostProcessor, "KEPT_LATENCY", kept),
+        post={wide: PostProcessor.latency_of(config, wide=wide) for wide in (False, True)},
+        kept=PostProcessor.KEPT_LATENCY,
         store=_stated(Store, "OVERHEAD_CYCLES", ActivationMemory.READ_LATENCY + 3),
         load=_stated(WeightBuffer, "LOAD_LATENCY", 4),
         release=_stated(

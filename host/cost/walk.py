@@ -1,7 +1,7 @@
 """Cycles of the window walker, and of what comes behind it, for one descriptor.
 
 The hardware is deterministic and its data do not matter, so these are not estimates: a step a cycle, a result at most every
-`beats` cycles, a tile's end at most every `tile_cycles`, then the pipeline's latency.
+`beats` cycles (or twice that), a tile's end at most every `tile_cycles`, then the pipeline's latency.
 
     take --launch--> steps of result 1, result 2, ... | pushes (depthwise) | walk + engine + post latencies --> end
 """
@@ -69,6 +69,7 @@ class Walk:
     steps       a result
     results     a tile
     repeat      one weight word and one entry of channel parameters serve all: no pause between tiles
+    wide        each result takes two passes of the requantizer
     kept        its results stay as partial sums
     streamed    its weight words come through the ring
     """
@@ -78,6 +79,7 @@ class Walk:
     results: int
     tiles: int
     repeat: bool = False
+    wide: bool = False
     kept: bool = False
     streamed: bool = False
     window: WindowWalk | None = None
@@ -89,10 +91,10 @@ class Walk:
 
     def result_pace(self, config: FabricConfig) -> int:
         """Least cycles from the end of a result to that of the next."""
-        window = self.window
-        if window is not None and config.beats <= window.stride != 1 and (window.row or window.column + 1 >= config.beats):
+        window, pace = self.window, config.result_pace(wide=self.wide)
+        if window is not None and pace <= window.stride != 1 and (window.row or window.column + 1 >= pace):
             return 1  # where the window skips centres the unit's results come less often than the walker's
-        return config.beats
+        return pace
 
     def result_cycles(self, config: FabricConfig) -> int:
         """Cycles from the end of a result to that of the next of the same tile."""
@@ -110,11 +112,11 @@ class Walk:
 
     def drain(self, config: FabricConfig) -> int:
         """Cycles from the last step to the end of the descriptor."""
-        drain = latencies_of(config).drain(self.operation, kept=self.kept)
+        drain = latencies_of(config).drain(self.operation, wide=self.wide, kept=self.kept)
         if self.window is None:
             return drain
         behind = self.window.last_word - self.results
-        return drain + behind * (config.beats if behind > 0 else self.result_cycles(config))
+        return drain + behind * (config.result_pace(wide=self.wide) if behind > 0 else self.result_cycles(config))
 
     def alone(self, config: FabricConfig) -> int:
         """Cycles of the descriptor with its weights there and its successor fetched: what one way of many costs."""

@@ -126,10 +126,10 @@ class DepthwiseUnit(wiring.Component):
     """`TAPS * cols` int8 multiply-accumulates a cycle.
 
     Members: `start` begins a layer with `descriptor`, which holds still; each i_step with i_activations is the next word of
-    the input map, tile after tile, at most one every `beats` cycles where every centre gives a result. `o` gives, for each
-    centre that the descriptor's window fields name, `sums[c] = sum over taps of activation[tap][c] * weight[tap][c]`,
-    `LATENCY` cycles after the step that completed the window. `i` takes weights from tile entry `load_entry` on, set by
-    `load_at`: for each entry, nine taps of `cols` int8.
+    the input map, tile after tile, where every centre gives a result at most one every `beats` cycles, twice that if the layer
+    is `wide`. `o` gives, for each centre that the descriptor's window fields name, `sums[c] = sum over taps of
+    activation[tap][c] * weight[tap][c]`, `LATENCY` cycles after the step that completed the window. `i` takes weights from
+    tile entry `load_entry` on, set by `load_at`: for each entry, nine taps of `cols` int8.
     """
 
     LATENCY = 5 + _PRODUCT_CYCLES + _SUM_CYCLES
@@ -184,11 +184,13 @@ class DepthwiseUnit(wiring.Component):
 
         Where the last result comes before the last push, the rest of the pushes ends with the next layer's start.
         """
-        cycles = self._config.beats
+        narrow, wide = (self._config.result_pace(wide=wide) for wide in (False, True))
+        cycles = Signal(range(wide + 1), reset_less=True)
+        m.d.sync += cycles.eq(Mux(self.descriptor.wide, wide, narrow))
         given = delay(m, self.i_step, 1, name="step")
         left = Signal(signed(18), init=-1)  # pushes that are left, less one
         pushes = delay(m, self.descriptor.output_columns, 1, name="pushes")
-        timer = Signal(range(cycles + 1))
+        timer = Signal.like(cycles, name="timer")
         push = Signal()
         m.d.comb += push.eq((left >= 0) & (timer == 0))
         with m.If(given.valid & given.marks.layer_end):

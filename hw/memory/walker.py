@@ -9,11 +9,11 @@ operations let the tile's index move the channel ("diagonal").
                 --> address, distances to the ends of the row (4) --> address, valid bytes (5) --> activation memory
 
 The loops run up to three steps ahead, so that nothing which decides over a step depends on them in the same cycle.
-A step waits for its weight word, and a result for the requantizer: `beats` cycles since the last result, `tile_cycles` since
-the last tile. Nothing after the walker ever stalls.
+A step waits for its weight word, and a result for the requantizer: `beats` cycles since the last result (twice that where the
+layer is wide), `tile_cycles` since the last tile. Nothing after the walker ever stalls.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -183,14 +183,17 @@ class WindowWalker(wiring.Component):
         # A depthwise step is a word of the input: where the window skips centres, results come less often than steps, also
         # from the last centre of a tile to the first of the next.
         descriptor = self.descriptor
+        narrow_pace, wide_pace = (config.result_pace(wide=wide) for wide in (False, True))
+        pace = Signal(range(wide_pace + 1), reset_less=True)
+        m.d.sync += pace.eq(Mux(descriptor.wide, wide_pace, narrow_pace))
         free = Signal(reset_less=True)
         m.d.sync += free.eq(
             (descriptor.operation == Operation.DEPTHWISE)
             & (descriptor.window_stride > 1)
-            & (descriptor.window_stride >= config.beats)
-            & ((descriptor.window_row != 0) | (descriptor.window_column + 1 >= config.beats))
+            & (descriptor.window_stride >= pace)
+            & ((descriptor.window_row != 0) | (descriptor.window_column + 1 >= pace))
         )
-        result_waits = self._timer(m, self.taken & turn.result_end & ~free, config.beats, name="result")
+        result_waits = self._timer(m, self.taken & turn.result_end & ~free, pace, name="result")
         tile_waits = self._timer(m, self.taken & turn.tile_end & ~descriptor.repeat, config.tile_cycles, name="tile")
         paced = Signal()
         m.d.comb += [
@@ -203,7 +206,8 @@ class WindowWalker(wiring.Component):
     def _timer(self, m, event, cycles, *, name):
         """High for `cycles - 1` cycles after an event."""
         waits = Signal(name=f"{name}_waits")
-        timer = Signal(range(max(cycles, 2)), name=f"{name}_timer")
+        cycles = Value.cast(cycles)
+        timer = Signal(len(cycles), name=f"{name}_timer")
         with m.If(event):
             m.d.sync += [timer.eq(cycles - 1), waits.eq(cycles > 1)]
         with m.Elif(waits):

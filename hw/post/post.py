@@ -3,9 +3,11 @@
 i --> partial sums --> hold --> requant_lanes requantizers --> writer --> write
                          ^
                  channel parameters
+
+A held result goes to the requantizers in `beats` of `requant_lanes` sums; where the layer is wide each beat takes two passes.
 """
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -25,13 +27,14 @@ _LANES_A_COPY = 4  # that one copy of the output's range serves
 class _Beat(data.Struct):
     """What goes beside a beat through the lanes."""
 
-    valid: 1
+    valid: 1  # its last pass
     end: 1  # the result's last beat
     marks: Marks
 
 
 class PostProcessor(wiring.Component):
-    """Takes results as they come, at least `beats` cycles apart, and writes `cols` int8 each.
+    """Takes results as they come, at least `beats` cycles apart, twice that where the layer is `wide`, and writes `cols` int8
+    each.
 
     Members: `start` begins a layer with `descriptor`; `i` its results, in the walker's order; `write` goes to the activation
     memory; `done` is high for one cycle when the layer's last byte can be read. `channels` and the `load_*` members are
@@ -54,9 +57,10 @@ class PostProcessor(wiring.Component):
         )
 
     @staticmethod
-    def latency_of(config: FabricConfig) -> int:
+    def latency_of(config: FabricConfig, *, wide: bool) -> int:
         """Cycles from a result on `i` until `done`, where it is the layer's last: its bytes can be read."""
-        return PartialSums.LATENCY + config.beats + (config.beats > 1) + RequantizeLane.LATENCY + ActivationMemory.WRITE_LATENCY
+        passes = config.result_pace(wide=wide)
+        return PartialSums.LATENCY + passes + (config.beats > 1) + RequantizeLane.LATENCY + ActivationMemory.WRITE_LATENCY
 
     KEPT_LATENCY = PartialSums.LATENCY + 1 + ActivationMemory.WRITE_LATENCY
     """The same where the result stays as a partial sum."""
@@ -82,31 +86,40 @@ class PostProcessor(wiring.Component):
             parameters.entry.eq(descriptor.tile_base),
         ]
 
-        # One beat a cycle: the result's sums, `requant_lanes` at a time. The parameters of the next tile come as late as the
-        # sums do, a register behind the beat's decision.
-        now, beat, sums = self._beats(m, partial.o)
-        m.d.comb += parameters.advance.eq(now.valid & now.end & now.marks.tile_end & ~descriptor.repeat)
-        lag = ChannelParameters.ADVANCE_LATENCY - 1
-        beat = delay(m, beat, lag, name="beat_index")
-
         output_range = Signal(OutputRange, reset_less=True)
-        for name in ("zero_point", "low", "high", "average", "round_once"):
+        for name in ("zero_point", "low", "high", "average", "round_once", "wide"):
             m.d.sync += output_range[name].eq(descriptor[name])
         ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
+
+        now, beat, upper, advance = self._beats(m, partial.o, output_range.wide)
+        m.d.comb += parameters.advance.eq(advance & ~descriptor.repeat)
+        held = Signal(data.ArrayLayout(signed(config.accumulator_bits), config.cols), reset_less=True)
+        negative = Signal(config.cols, reset_less=True)
+        with m.If(partial.o.valid):
+            m.d.sync += held.eq(partial.o.sums)
+            m.d.sync += negative.eq(Cat(output_range.average & (number < 0) for number in partial.o.sums))
+        # What a beat chooses among takes a register more.
+        lag = int(config.beats > 1)
         results = []
         for lane in range(config.requant_lanes):
             m.submodules[f"lane_{lane}"] = requantize = RequantizeLane(
                 multipliers=(lane + 1) * MULTIPLIERS <= config.requant_multipliers, site=f"requantize_{lane}"
             )
-            choices = [parameters.o[channel].as_value() for channel in range(lane, config.cols, config.requant_lanes)]
+            channels = range(lane, config.cols, config.requant_lanes)
+            for port, choices in (
+                (requantize.i_sum, [held[channel] for channel in channels]),
+                (requantize.i_negative, [negative[channel] for channel in channels]),
+                (requantize.i_channel, [parameters.o[channel].as_value() for channel in channels]),
+            ):
+                chosen = Array(choices)[beat] if lag else choices[0]
+                m.d.comb += port.eq(delay(m, chosen, lag, name=f"chosen_{lane}"))
             m.d.comb += [
-                requantize.i_sum.eq(delay(m, sums[lane], lag, name=f"sum_{lane}")),
-                requantize.i_channel.eq(Array(choices)[beat] if config.beats > 1 else choices[0]),
+                requantize.i_upper.eq(delay(m, upper, lag, name=f"upper_{lane}")),
                 requantize.i_range.eq(OutputRange(ranges[lane // _LANES_A_COPY])),
             ]
             results.append(requantize.o)
         # The walk of the output goes a cycle ahead of the results, and waits for them in a register.
-        early = delay(m, now, lag + RequantizeLane.LATENCY - 1, name="beat")
+        early = delay(m, now, lag + RequantizeLane.LATENCY - 1, name="early")
         self._write(m, results, early)
 
         finished = Signal()
@@ -114,23 +127,28 @@ class PostProcessor(wiring.Component):
         m.d.comb += self.done.eq(delay(m, finished, ActivationMemory.WRITE_LATENCY, name="done"))
         return m
 
-    def _beats(self, m, results):
-        """The current beat, its index, and its sums."""
+    def _beats(self, m, results, wide):
+        """What is done with the held result: (the beat, its index, whether this is its upper part, whether the next cycle is
+        the tile's last one)."""
         config = self._config
+        last = config.beats - 1
         now = Signal(_Beat)
         beat = Signal(range(max(config.beats, 2)))
-        if config.beats == 1:
-            m.d.comb += [now.valid.eq(results.valid), now.end.eq(1), now.marks.eq(results.marks)]
-            return now, beat, [results.sums[lane] for lane in range(config.cols)]
-        held = Signal(data.ArrayLayout(signed(config.accumulator_bits), config.cols), reset_less=True)
-        valid, marks = Signal(), Signal(Marks, reset_less=True)
+        busy, upper = Signal(), Signal()
+        marks = Signal(Marks, reset_less=True)
+        at_end = beat == last
         with m.If(results.valid):
-            m.d.sync += [held.eq(results.sums), marks.eq(results.marks), valid.eq(1), beat.eq(0)]
-        with m.Elif(valid):
-            m.d.sync += [beat.eq(beat + 1), valid.eq(~now.end)]
-        m.d.comb += [now.valid.eq(valid), now.end.eq(beat == config.beats - 1), now.marks.eq(marks)]
-        lanes = range(config.requant_lanes)
-        return now, beat, [Array(held[channel] for channel in range(lane, config.cols, len(lanes)))[beat] for lane in lanes]
+            m.d.sync += [marks.eq(results.marks), busy.eq(1), beat.eq(0), upper.eq(wide)]
+        with m.Elif(upper):
+            m.d.sync += upper.eq(0)
+        with m.Else():
+            m.d.sync += [beat.eq(Mux(at_end, 0, beat + 1)), busy.eq(busy & ~at_end), upper.eq(busy & ~at_end & wide)]
+        m.d.comb += [now.valid.eq(busy & ~upper), now.end.eq(at_end), now.marks.eq(marks)]
+        # The parameters of the next tile come right behind this one's last beat.
+        assert ChannelParameters.ADVANCE_LATENCY == 2
+        before = Mux(wide, upper & at_end, busy & (beat == last - 1)) if last else upper
+        advance = (busy & before & marks.tile_end) | (results.valid & ~wide & results.marks.tile_end if not last else 0)
+        return now, beat, upper, advance
 
     def _write(self, m, results, beat):
         """Walks the output tensor: columns, rows, tiles; the last tile may be narrower."""

@@ -23,7 +23,13 @@ shift the reciprocal of count), and the sign comes back at the end.
 
 Only what int8 can show is kept of a shifted product: what does not fit is far outside of `low` and `high`.
 
-    cycle  1 in   2 bias   3 to 8 multiply   9, 10, 11 shift   12 round, zero point   13, 14, 15 range
+Few layers have sums of more than 20 bits, so the multiplier takes `NARROW_BITS` of x. A layer that is `wide` takes two passes
+for each sum, one cycle after the other, the upper part first:
+
+    x * multiplier = (upper * multiplier) * 2**19 + lower * multiplier
+
+    cycle  1 bias   2 which part   3 to 6 multiply   7 the upper part's product   8, 9, 10 shift   11 round, zero point
+           12, 13, 14 range
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -41,12 +47,17 @@ MULTIPLIER_BITS = 31
 MULTIPLIERS = 2
 """Hardware multipliers of a lane that has any."""
 
+NARROW_BITS = 20
+"""Bits of a sum with its bias that takes one pass: its magnitude is below 2**19. Others are wide and take two."""
+
+_LOWER_BITS = NARROW_BITS - 1  # of x in the second pass, without a sign
 _NUDGE = 30  # exponent
-_HIGH_BITS = 18  # of x: what a hardware multiplier takes
-_LOW_BITS = ACCUMULATOR_BITS - _HIGH_BITS
-_SPLIT = 17  # bits of the multiplier's lower part
+_PORT_BITS = 18  # of a part: what a hardware multiplier takes
+_REST_BITS = NARROW_BITS - _PORT_BITS
+_SPLIT = _LOWER_BITS - _REST_BITS  # bits of the multiplier's lower half
+_PART_PRODUCT_BITS = NARROW_BITS + MULTIPLIER_BITS
 _PRODUCT_BITS = ACCUMULATOR_BITS + MULTIPLIER_BITS
-_PRODUCT_CYCLES = 6
+_PRODUCT_CYCLES = 5
 _DROPPED = _NUDGE - MAX_LEFT_SHIFT  # bits of the product that every shift drops
 _SHIFT_STAGES = ((32, 16), (8, 4), (2, 1))
 _RESULT_BITS = 10  # of a shifted product, which is twice the result: where it does not fit, |y| is 256 or more
@@ -68,18 +79,21 @@ class OutputRange(data.Struct):
     high: signed(8)
     average: 1
     round_once: 1
+    wide: 1
 
 
 class RequantizeLane(wiring.Component):
     """One sum a cycle to int8. `o` follows `i_sum` and `i_channel` by `LATENCY` cycles; `i_range` holds still.
 
-    The sum with its bias must lie within `LARGEST_SUM`, modulo 2**`ACCUMULATOR_BITS`. Shifts are -31 to `MAX_LEFT_SHIFT`.
+    The sum with its bias must lie within `LARGEST_SUM`, modulo 2**`ACCUMULATOR_BITS`, and be narrow unless `i_range.wide`.
+    Where that is set, a sum comes twice, in one cycle with `i_upper` and in the next one without, which gives the result.
+    `i_negative` takes a sum's magnitude, and negates the result. Shifts are -31 to `MAX_LEFT_SHIFT`.
 
-    With `multipliers` the lane takes `MULTIPLIERS` hardware multipliers of 18 bits, for 18 of x's bits; the others' products,
-    or all, are made of carry chains.
+    With `multipliers` the lane takes `MULTIPLIERS` hardware multipliers of 18 bits, for 18 of the part's 20 bits; the others'
+    products, or all, are made of carry chains.
     """
 
-    LATENCY = 8 + len(_SHIFT_STAGES) + 4
+    LATENCY = 2 + _PRODUCT_CYCLES + len(_SHIFT_STAGES) + 4
 
     def __init__(self, *, multipliers: bool = True, site: str = ""):
         self._multipliers = multipliers
@@ -87,6 +101,8 @@ class RequantizeLane(wiring.Component):
         super().__init__(
             {
                 "i_sum": In(signed(ACCUMULATOR_BITS)),
+                "i_negative": In(1),
+                "i_upper": In(1),
                 "i_channel": In(Channel),
                 "i_range": In(OutputRange),
                 "o": Out(signed(8)),
@@ -95,27 +111,43 @@ class RequantizeLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        average, once = self.i_range.average, self.i_range.round_once
+        average, once, wide = self.i_range.average, self.i_range.round_once, self.i_range.wide
 
-        channel = delay(m, self.i_channel, 1, name="channel")
-        total = delay(m, self.i_sum, 1, name="sum")
-        negative = delay(m, average & (self.i_sum < 0), 1, name="negative")
+        channel, negative = self.i_channel, self.i_negative
         x = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
         m.d.sync += x.eq(
-            add(m, platform, channel.bias, total, signed(ACCUMULATOR_BITS), name="biased", y_flip=negative, carry=negative)
+            add(m, platform, channel.bias, self.i_sum, signed(ACCUMULATOR_BITS), name="biased", y_flip=negative, carry=negative)
         )
-        twice = delay(m, ~average & ~once & (channel.shift < 0), 1, name="twice")
+        twice = delay(m, ~average & ~once & (channel.shift < 0) & ~self.i_upper, 1, name="twice")
         nudge = Cat(twice, twice & (x < 0)).as_signed()  # in units of 2**30
         multiplier = delay(m, channel.multiplier, 1, name="multiplier")
+        upper = delay(m, self.i_upper, 1, name="upper")
+        part = Signal(signed(NARROW_BITS))
+        m.d.comb += part.eq(Mux(upper, x >> _LOWER_BITS, Cat(x[:_LOWER_BITS], x[_LOWER_BITS] & ~wide).as_signed()))
         multiply = self._multiply if self._multipliers else self._multiply_by_carries
-        product = multiply(m, platform, x, multiplier, nudge)
+        product = multiply(m, platform, part, multiplier, nudge)
+        # In the cycle of the lower part's product this is the upper part's.
+        before = delay(m, product, 1, name="before")
+        bits = _PRODUCT_BITS - _LOWER_BITS
+        total = Signal(signed(bits), reset_less=True)
+        m.d.sync += total.eq(
+            add(
+                m,
+                platform,
+                product[_LOWER_BITS:].as_signed(),
+                before[:bits].as_signed(),
+                total.shape(),
+                name="whole",
+                y_gate=wide,
+            )
+        )
 
-        places = delay(m, (MAX_LEFT_SHIFT - channel.shift)[:6], 1 + _PRODUCT_CYCLES, name="places")
-        shifted, outside = _shift(m, product[_DROPPED:].as_signed(), places, _RESULT_BITS)
-        sign = delay(m, product[-1], len(_SHIFT_STAGES) + 1, name="sign")
+        places = delay(m, (MAX_LEFT_SHIFT - channel.shift)[:6], 2 + _PRODUCT_CYCLES, name="places")
+        shifted, outside = _shift(m, total[_DROPPED - _LOWER_BITS :].as_signed(), places, _RESULT_BITS)
+        sign = delay(m, total[-1], len(_SHIFT_STAGES) + 1, name="sign")
 
         # The half that rounds is a carry out of the bit below the unit.
-        negative = delay(m, negative, 1 + _PRODUCT_CYCLES + len(_SHIFT_STAGES), name="negative_r")
+        negative = delay(m, negative, 2 + _PRODUCT_CYCLES + len(_SHIFT_STAGES), name="negative")
         doubled = Signal(signed(_RESULT_BITS + 1))
         half = Cat(shifted[0] & ~average, shifted[1:]).as_signed()
         point = Cat(Const(1, 1), self.i_range.zero_point).as_signed()
@@ -133,44 +165,42 @@ class RequantizeLane(wiring.Component):
         m.d.sync += self.o.eq(Mux(below, self.i_range.low, Mux(above, self.i_range.high, inside)))
         return m
 
-    def _multiply(self, m, platform, x, multiplier, nudge):
-        """x * multiplier + nudge * 2**30, `_PRODUCT_CYCLES` later; the bits below `_LOW_BITS` are not right.
+    def _multiply(self, m, platform, part, multiplier, nudge):
+        """part * multiplier + nudge * 2**30, `_PRODUCT_CYCLES` later.
 
-        x = upper:lower   multiplier = b1:b0     upper * b0 --+
-                                                 upper * b1 --+--> + ---+
-                                                 lower * multiplier ----+--> + (two cycles)
+        part = most:rest   multiplier = b1:b0     rest * multiplier --+
+                                                  most * b0 ----------+--> + --+
+                                                  most * b1 -------------------+--> +
         """
-        upper = x[_LOW_BITS:].as_signed()
-        parts = []
+        products = []
         for index, factor in enumerate((multiplier[:_SPLIT], multiplier[_SPLIT:])):
-            part = Multiplier(signed(_HIGH_BITS), signed(_HIGH_BITS), site=f"{self._site}.multiplier_{index}")
-            m.submodules[f"upper_{index}"] = part
-            m.d.comb += [part.i_x.eq(upper), part.i_y.eq(factor)]
-            parts.append(part.o)
-        m.submodules.lower = lower = CarryMultiplier(
-            unsigned(_LOW_BITS), unsigned(MULTIPLIER_BITS), addend=signed(2), addend_log2=_NUDGE
-        )
-        m.d.comb += [lower.i_x.eq(x[:_LOW_BITS]), lower.i_y.eq(multiplier), lower.i_addend.eq(nudge)]
-        lag = Multiplier.LATENCY + 1 - lower.latency  # until the upper part's products are one
+            unit = Multiplier(signed(_PORT_BITS), signed(_PORT_BITS), site=f"{self._site}.multiplier_{index}")
+            m.submodules[f"most_{index}"] = unit
+            m.d.comb += [unit.i_x.eq(part[_REST_BITS:]), unit.i_y.eq(factor)]
+            products.append(unit.o)
+        m.submodules.rest = rest = CarryMultiplier(unsigned(_REST_BITS), unsigned(MULTIPLIER_BITS))
+        m.d.comb += [rest.i_x.eq(part[:_REST_BITS]), rest.i_y.eq(multiplier)]
+        assert (rest.latency, Multiplier.LATENCY, _PRODUCT_CYCLES) == (1, 3, 5)
+        nudge = delay(m, nudge, 1, name="nudge")
+        nudged = Signal(signed(MULTIPLIER_BITS + _REST_BITS + 1), reset_less=True)
+        m.d.sync += nudged.eq(Cat(rest.o[:_NUDGE], (rest.o[_NUDGE:] + nudge)[: len(nudged) - _NUDGE]))
+        nudged = delay(m, nudged, 1, name="nudged")
 
-        bits = _PRODUCT_BITS - _LOW_BITS
-        above = Signal(signed(bits), reset_less=True)
-        high = add(m, platform, parts[0][_SPLIT:].as_signed(), parts[1], signed(bits - _SPLIT), name="high")
-        m.d.sync += above.eq(Cat(parts[0][:_SPLIT], high))
-        below = delay(m, lower.o[_LOW_BITS:].as_signed(), lag, name="below")
-        # A chain of 49 bits would be the slowest one of all.
-        half = bits // 2
-        first, second = Signal(half + 1, reset_less=True), Signal(signed(bits - half), reset_less=True)
-        m.d.sync += first.eq(add(m, platform, above[:half], below[:half], unsigned(half + 1), name="first_half"))
-        x, y = (delay(m, side[half:].as_signed(), 1, name=name) for side, name in ((above, "above_r"), (below, "below_r")))
-        m.d.sync += second.eq(add(m, platform, x, y, second.shape(), name="second_half", carry=first[half]))
-        return Cat(Const(0, _LOW_BITS), delay(m, first[:half], 1, name="first_r"), second)
+        low_bits = _LOWER_BITS + _PORT_BITS + 1
+        low = Signal(signed(low_bits), reset_less=True)
+        sum_low = add(m, platform, products[0], nudged[_REST_BITS:].as_signed(), signed(low_bits - _REST_BITS), name="low")
+        m.d.sync += low.eq(Cat(nudged[:_REST_BITS], sum_low))
+        high = Signal(signed(_PART_PRODUCT_BITS - _LOWER_BITS), reset_less=True)
+        other = delay(m, products[1][: len(high)].as_signed(), 1, name="other")
+        m.d.sync += high.eq(add(m, platform, low[_LOWER_BITS:].as_signed(), other, high.shape(), name="high"))
+        return Cat(delay(m, low[:_LOWER_BITS], 1, name="low"), high).as_signed()
 
-    def _multiply_by_carries(self, m, platform, x, multiplier, nudge):
+    def _multiply_by_carries(self, m, platform, part, multiplier, nudge):
         """The same, without a hardware multiplier."""
-        m.submodules.product = product = CarryMultiplier(x.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE)
-        m.d.comb += [product.i_x.eq(x), product.i_y.eq(multiplier), product.i_addend.eq(nudge)]
-        return delay(m, product.o[:_PRODUCT_BITS], _PRODUCT_CYCLES - product.latency, name="product")
+        m.submodules.product = product = CarryMultiplier(part.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE)
+        m.d.comb += [product.i_x.eq(part), product.i_y.eq(multiplier), product.i_addend.eq(nudge)]
+        assert product.latency == _PRODUCT_CYCLES
+        return product.o[:_PART_PRODUCT_BITS].as_signed()
 
 
 def _shift(m, value, places, bits):

@@ -37,6 +37,7 @@ def draw(rng, config, **fixed):
         "output_rows": height,
         "output_columns": width,
         "pad_value": int(rng.integers(-128, 128)),
+        "wide": int(rng.integers(2)),
         "weight_base": int(rng.integers(config.depthwise_tiles - tiles + 1)),
         "window_stride": stride,
         "window_row": int(rng.integers(min(2, height))),
@@ -120,10 +121,11 @@ class Rig:
 
 def check(config, fields, image, weights, results):
     assert [result[1:] for result in results] == expected_results(fields, image, weights), fields
-    # What follows takes a result every `beats` cycles. At the end of a tile it has the next one's channel parameters, if it
-    # got `tile_cycles` since the last end; behind the last tile there is none.
+    # What follows takes a result every `beats` or `2 * beats` cycles. At the end of a tile it has the next one's channel
+    # parameters, if it got `tile_cycles` since the last end; behind the last tile there is none.
     gaps = np.diff([result[0] for result in results])
-    assert min(gaps, default=config.beats) >= config.beats, f"results {min(gaps)} cycles apart: {fields}"
+    least = config.result_pace(wide=fields["wide"])
+    assert min(gaps, default=least) >= least, f"results {min(gaps)} cycles apart: {fields}"
     gaps = np.diff([result[0] for result in results if result[2]])[:-1]
     assert min(gaps, default=config.tile_cycles) >= config.tile_cycles, f"tiles {min(gaps)} cycles apart: {fields}"
 
@@ -183,8 +185,9 @@ def test_tiles_of_small_maps_follow_closely(bench, name, stride):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_latency_and_rate(bench, name):
-    """A word every `beats` cycles, and a result `LATENCY` cycles after the word that completes its window."""
+@pytest.mark.parametrize("wide", [0, 1])
+def test_latency_and_rate(bench, name, wide):
+    """A word every `beats` cycles, or twice that, and a result `LATENCY` cycles after the word that completes its window."""
     config = CONFIGS[name]
     rig = Rig(bench, config)
     fields, image, weights = draw(
@@ -198,6 +201,7 @@ def test_latency_and_rate(bench, name):
         window_column=0,
         window_rows=6,
         window_columns=8,
+        wide=wide,
     )
     seen = []
 
@@ -207,7 +211,7 @@ def test_latency_and_rate(bench, name):
 
     bench.run(rig.dut, testbench)
     results, steps = seen
-    assert set(np.diff(steps)) == {config.beats}
+    assert set(np.diff(steps)) == {config.result_pace(wide=wide)}
     # The word that completes a window is `columns + 1` behind its centre's.
     behind = fields["output_columns"] + 1
     completed = [result[0] - DepthwiseUnit.LATENCY for result in results[: len(steps) - behind]]

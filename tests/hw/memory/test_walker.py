@@ -58,6 +58,7 @@ def random_descriptor(rng, config, **fixed):
         "operation": Operation.MAC,
         "diagonal": int(rng.integers(2)),
         "repeat": 0,
+        "wide": int(rng.integers(2)),
         "pad_value": int(rng.integers(-128, 128)),
         "row_address": int(rng.integers(-500, config.activation_bytes - 1)),
         "column_start": int(rng.integers(-20, 5)),
@@ -156,13 +157,14 @@ def pace(config, d, expected):
     result = tile = -(10**9)
     depthwise = d["operation"] == Operation.DEPTHWISE
     # A tile's first result may follow the last tile's last one closely, where its window begins in the corner.
-    apart = d.get("window_row", 0) != 0 or d.get("window_column", 0) + 1 >= config.beats
-    free = depthwise and d["window_stride"] >= config.beats and d["window_stride"] != 1 and apart
+    least = config.result_pace(wide=d["wide"])
+    apart = d.get("window_row", 0) != 0 or d.get("window_column", 0) + 1 >= least
+    free = depthwise and d["window_stride"] >= least and d["window_stride"] != 1 and apart
     for step in expected:
         cycle += 1
         if step["last"]:
             if not free:
-                cycle = max(cycle, result + config.beats)
+                cycle = max(cycle, result + least)
             result = cycle
         if step["marks"][1]:
             if not d["repeat"]:
@@ -196,27 +198,28 @@ def test_starves_and_goes_on(bench, stalls, config):
         expected = check(config, d, walk)
         results = [cycle for cycle, step in zip(walk.taken, expected, strict=True) if step["last"]]
         tiles = [cycle for cycle, step in zip(walk.taken, expected, strict=True) if step["marks"][1]]
-        assert (np.diff(results) >= config.beats).all()
+        assert (np.diff(results) >= config.result_pace(wide=d["wide"])).all()
         assert (np.diff(tiles) >= config.tile_cycles).all()
         assert (sum(walk.starved) > 0) == (stalls != "none") or len(walk.taken) < 60
 
 
 def test_one_step_a_result(bench):
     """The fastest layers: one step a result, one result a tile, one of everything; with `repeat` tiles need no pause."""
-    ones = dict.fromkeys(COUNTS, 1)
+    ones = dict.fromkeys(COUNTS, 1) | {"wide": 0}
     for config in (FAST, SLOW):
         cases = [
             random_descriptor(bench.rng, config, **ones),
             random_descriptor(bench.rng, config, **(ones | {"tiles": 9})),
             random_descriptor(bench.rng, config, **(ones | {"tiles": 9}), repeat=1),
             random_descriptor(bench.rng, config, **(ones | {"output_columns": 9})),
+            random_descriptor(bench.rng, config, **(ones | {"output_columns": 9, "wide": 1})),
         ]
         walks = run(bench, config, cases)
         for d, walk in zip(cases, walks, strict=True):
             expected = check(config, d, walk)
             assert [cycle - walk.taken[0] for cycle in walk.taken] == pace(config, d, expected)
         gaps = [set(np.diff(walk.taken).tolist()) for walk in walks]
-        assert gaps == [set(), {config.tile_cycles}, {config.beats}, {config.beats}]
+        assert gaps == [set(), {config.tile_cycles}, {config.beats}, {config.beats}, {2 * config.beats}]
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

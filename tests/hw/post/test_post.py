@@ -36,6 +36,7 @@ def draw_layer(rng, config, *, repeat=False, average=False):
         "repeat": repeat,
         "average": average,
         "round_once": bool(rng.integers(2)) and not average,
+        "wide": bool(rng.integers(2)),
         "tile_base": int(rng.integers(0, 4)),
         "write_address": int(rng.integers(0, config.activation_bytes)),
         "write_column_stride": column_stride,
@@ -48,7 +49,8 @@ def draw_layer(rng, config, *, repeat=False, average=False):
     channels = np.stack(
         [rng.integers(-12, 1, count), rng.integers(-1000, 1000, count), rng.integers(2**30, 2**31, count)], axis=1
     )
-    sums = rng.integers(-300_000, 300_000, (tiles, rows, columns, config.cols))
+    limit = 30_000_000 if fields["wide"] else 300_000
+    sums = rng.integers(-limit, limit, (tiles, rows, columns, config.cols))
     if average:
         window = int(rng.integers(2, 50))
         right = (window - 1).bit_length() - 1
@@ -108,7 +110,7 @@ class Post:
         for tile, row, column in np.ndindex(tiles, rows, columns):
             row_end = column == columns - 1
             tile_end = row_end and row == rows - 1
-            cycle = max(cycle, last_result + config.beats)
+            cycle = max(cycle, last_result + config.result_pace(wide=fields["wide"]))
             if tile_end and not fields["repeat"]:
                 cycle = max(cycle, last_tile + config.tile_cycles)
             cycle += int(self.bench.rng.integers(slack + 1))
@@ -156,7 +158,8 @@ def test_layers(bench, name, slack):
             (done,) = post.done
             # A narrow last tile may end beats before the requantizer's last one.
             assert post.last_write + ActivationMemory.WRITE_LATENCY <= done
-            assert done < post.last_write + ActivationMemory.WRITE_LATENCY + config.beats
+            passes = config.result_pace(wide=fields["wide"])
+            assert done < post.last_write + ActivationMemory.WRITE_LATENCY + passes
 
     bench.run(post.unit, testbench)
 

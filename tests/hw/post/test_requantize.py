@@ -1,4 +1,4 @@
-"""The requantizer lane against the golden rounding, a channel of its own every cycle."""
+"""The requantizer lane against the golden rounding, a channel of its own for every sum."""
 
 from itertools import product
 
@@ -6,12 +6,34 @@ import numpy as np
 import pytest
 from celosia.hw.config import ACCUMULATOR_BITS, LARGEST_SUM
 from celosia.hw.isa import MAX_LEFT_SHIFT
-from celosia.hw.post.requantize import RequantizeLane
+from celosia.hw.post.requantize import NARROW_BITS, RequantizeLane
 from celosia.sim.golden import requantize, requantize_once
+from twins import first_difference
 
 MAX = LARGEST_SUM
 MIN = -MAX
-SUMS = (MIN, MIN + 1, -(2**27), -(2**24) - 1, -3, -2, -1, 0, 1, 2, 3, 2**24 - 1, 2**27, MAX - 1, MAX)
+NARROW = 1 << (NARROW_BITS - 1)
+SUMS = (
+    MIN,
+    MIN + 1,
+    -(2**27),
+    -(2**24) - 1,
+    -NARROW,
+    1 - NARROW,
+    -3,
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    NARROW - 1,
+    NARROW,
+    2**24 - 1,
+    2**27,
+    MAX - 1,
+    MAX,
+)
 MULTIPLIERS = (0, 2**30, 2**30 + 1, 3 * 2**29, 0x55555555, 2**31 - 2, 2**31 - 1)
 SHIFTS = range(-31, MAX_LEFT_SHIFT + 1)
 RANGES = ((0, -128, 127), (-128, -128, 127), (127, -128, 127), (5, 5, 100), (-7, -20, -20))
@@ -28,19 +50,24 @@ def wrap(value):
     return (np.asarray(value, np.int64) + half) % 2**ACCUMULATOR_BITS - half
 
 
-def simulate(bench, cases, **output_range):
-    """The lane's answers to (sum, bias, multiplier, shift), one a cycle; each must come at the class's latency."""
+def simulate(bench, cases, *, wide, **output_range):
+    """The lane's answers to (sum, bias, multiplier, shift), one a pass; each must come at the class's latency."""
     lane = RequantizeLane(multipliers=bench.multipliers)
+    average = output_range.get("average", 0)
+    passes = 1 + wide
     results = []
 
     async def testbench(ctx):
-        ctx.set(lane.i_range, output_range)
-        for cycle in range(len(cases) + lane.LATENCY):
-            if cycle < len(cases):
-                total, bias, multiplier, shift = (int(value) for value in cases[cycle])
+        ctx.set(lane.i_range, {**output_range, "wide": wide})
+        for cycle in range(passes * len(cases) + lane.LATENCY):
+            case, lower = divmod(cycle, passes)
+            if case < len(cases):
+                total, bias, multiplier, shift = (int(value) for value in cases[case])
                 ctx.set(lane.i_sum, total)
+                ctx.set(lane.i_negative, average and total < 0)
+                ctx.set(lane.i_upper, wide and not lower)
                 ctx.set(lane.i_channel, {"bias": bias, "multiplier": multiplier, "shift": shift})
-            if cycle >= lane.LATENCY:
+            if cycle >= lane.LATENCY and (cycle - lane.LATENCY) % passes == passes - 1:
                 results.append(ctx.get(lane.o))
             await ctx.tick()
 
@@ -49,12 +76,20 @@ def simulate(bench, cases, **output_range):
 
 
 def check(bench, cases, golden, *, round_once, zero_point=0, low=-128, high=127):
+    """Every case in two passes, and in one pass where its sum is narrow."""
     cases = np.array(cases, np.int64)
     total, bias, multiplier, shift = cases.T
-    expected = golden(wrap(total + bias), multiplier, shift, zero_point, low, high)
-    results = simulate(bench, cases, zero_point=zero_point, low=low, high=high, round_once=round_once)
-    wrong = np.flatnonzero(results != expected)
-    assert wrong.size == 0, f"(sum, bias, multiplier, shift) {cases[wrong[0]]}: {results[wrong[0]]}, not {expected[wrong[0]]}"
+    biased = wrap(total + bias)
+    narrow = abs(biased) < NARROW
+    assert narrow.any()
+    expected = golden(biased, multiplier, shift, zero_point, low, high)
+    for wide, chosen in ((1, np.full(len(cases), True)), (0, narrow)):
+        results = simulate(bench, cases[chosen], wide=wide, zero_point=zero_point, low=low, high=high, round_once=round_once)
+        wrong = np.flatnonzero(results != expected[chosen])
+        assert wrong.size == 0, (
+            f"(sum, bias, multiplier, shift) {cases[chosen][wrong[0]]}, wide {wide}: {results[wrong[0]]}, not "
+            f"{expected[chosen][wrong[0]]}"
+        )
     return expected
 
 
@@ -129,5 +164,14 @@ def test_average_divides_halves_away_from_zero(bench, low, high):
             cases.append((total, count // 2, multiplier, -right))
             magnitude = (abs(total) + count // 2) // count
             expected.append(min(max(magnitude if total >= 0 else -magnitude, low), high))
-    results = simulate(bench, cases, low=low, high=high, average=1)
+    results = simulate(bench, cases, wide=1, low=low, high=high, average=1)
     assert results.tolist() == expected
+    narrow = [index for index, (total, bias, _, _) in enumerate(cases) if abs(total) + bias < NARROW]
+    results = simulate(bench, [cases[index] for index in narrow], wide=0, low=low, high=high, average=1)
+    assert results.tolist() == [expected[index] for index in narrow]
+
+
+@pytest.mark.parametrize("multipliers", [True, False])
+def test_the_ecp5_gets_the_same_lane(multipliers):
+    """Its carry chains and multipliers beside the portable form, with inputs of all kinds."""
+    assert first_difference(lambda: RequantizeLane(multipliers=multipliers), cycles=20_000) is None
