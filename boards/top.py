@@ -56,8 +56,8 @@ class Top(Elaboratable):
             m.submodules.device = one_clock(device)
         else:
             m.submodules.device = device
-            frequency = self._board.oscillator[1]
-            m.submodules.usb_clocks = clocks = UsbClocks(solve(self._settings.family, frequency, USB_IO_HZ), self._clock.buffered)
+            settings = solve(self._settings.family, self._board.oscillator[1], USB_IO_HZ)
+            m.submodules.usb_clocks = clocks = UsbClocks(settings, self._clock.buffered)
             m.domains += clocks.domains
         m.submodules.pullup = pullup = io.Buffer("o", pins.pullup)
         m.d.comb += pullup.o.eq(device.pullup)

@@ -176,7 +176,7 @@ class UsbFabric(wiring.Component):
 
 
 def one_clock(device: Elaboratable) -> Elaboratable:
-    """The device in the domain `sync` alone, which stands for `usb_io` too; `usb` moves in every fourth cycle: for simulators."""
+    """For simulators: the device in the domain `sync` alone, which is `usb_io` too; `usb` moves in every fourth cycle."""
     wrapped = Module()
     beat = Signal(range(USB_RATIO))
     wrapped.d.sync += beat.eq(beat + 1)
@@ -251,6 +251,6 @@ class UsbClocks(Elaboratable):
         m.d.comb += start.clk.eq(slow)
         m.submodules.lock = FFSynchronizer(locked, enable, o_domain="start", stages=3)
         for name, clock, domain, frequency in (("io", fast, self.usb_io, USB_IO_HZ), ("bus", slow, self.usb, USB_HZ)):
-            m.submodules[f"gate_{name}"] = Instance("DCCA", ("i", "CLKI", clock), ("i", "CE", enable), ("o", "CLKO", domain.clk))
+            m.submodules[f"gate_{name}"] = Instance("DCCA", i_CLKI=clock, i_CE=enable, o_CLKO=domain.clk)
             platform.add_clock_constraint(domain.clk, frequency)
         return m

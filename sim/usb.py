@@ -1,5 +1,6 @@
 """A USB host for a simulated device: enumerates it as an operating system does, then exchanges bytes with its serial port."""
 
+import contextlib
 import ctypes
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from .design import Design, Notify
 from .errors import DeviceError
 from .pins import PinSimulator, Times
-from .usb_packets import J, Pid, SE0, data_packet, decode, encode, handshake, token
+from .usb_packets import SE0, J, Pid, data_packet, decode, encode, handshake, token
 
 CYCLES_PER_BIT = 4
 """Of a design's clock, 48 MHz."""
@@ -36,7 +37,7 @@ class Stalled(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a device says of itself: codes of maker and product, their names, and its bulk endpoints, out of and into the host."""
+    """What a device says of itself: codes and names of maker and product, and its bulk endpoints out of and into the host."""
 
     vendor: int
     product: int
@@ -50,8 +51,8 @@ class Description:
 class UsbSimulator(PinSimulator):
     """A design that runs in this process, with a host at the other end of its USB wires.
 
-    It is used as a `PinSimulator`. What comes out of `exchange` has passed through the whole of the bus's protocol: tokens, CRCs,
-    acknowledgements, and repetition where they say so.
+    It is used as a `PinSimulator`. What comes out of `exchange` has passed through the whole of the bus's protocol: tokens,
+    CRCs, acknowledgements, and repetition where they say so.
     """
 
     def __init__(self, design: Design, *, trace: Path | None = None, notify: Notify | None = None) -> None:
@@ -68,8 +69,8 @@ class UsbSimulator(PinSimulator):
     def exchange(self, data: bytes, cycles: int, *, stop: bool = False) -> tuple[int, bytes, Times]:
         """Runs for that many cycles or a packet longer, with `stop` until `data` is sent and a byte came.
 
-        Gives the number of bytes of `data` that the device has taken, the bytes that came, and the cycles in which their packets
-        were whole. Raises DeviceError where the device does not behave as one.
+        Gives the number of bytes of `data` that the device has taken, the bytes that came, and the cycles in which their
+        packets were whole. Raises DeviceError where the device does not behave as one.
         """
         description = self.description or self.enumerate()
         end = self.cycles + cycles
@@ -93,7 +94,7 @@ class UsbSimulator(PinSimulator):
         return taken, bytes(came), np.array(times, np.uint64)
 
     def enumerate(self) -> Description:
-        """Resets the bus, reads the descriptors, gives the device an address and its first configuration, and opens the port."""
+        """Resets the bus, reads the descriptors, gives the device an address and its configuration, and opens the port."""
         while not self._library.celosia_attached(self._wires):
             self._rest(_IDLE)
         self._put(bytes([SE0]) * _RESET + bytes([J]))
@@ -108,7 +109,7 @@ class UsbSimulator(PinSimulator):
         outward = [address for address, kind in endpoints if kind == _BULK and not address & 0x80]
         inward = [address & 0x7F for address, kind in endpoints if kind == _BULK and address & 0x80]
         if len(outward) != 1 or len(inward) != 1:
-            raise DeviceError(f"the simulated device has bulk endpoints {outward} and {inward}, where a serial port has one each")
+            raise DeviceError(f"the simulated device has bulk endpoints {outward} and {inward}: a serial port has one each")
         item = endpoints[outward[0], _BULK]
         self.description = Description(
             vendor=int.from_bytes(device[8:10], "little"),
@@ -121,10 +122,8 @@ class UsbSimulator(PinSimulator):
         )
         self._control(0x00, _SET_CONFIGURATION, whole[5])
         self._control(0x21, _SET_LINE_CODING, 0, (3_000_000).to_bytes(4, "little") + bytes([0, 0, 8]))
-        try:
+        with contextlib.suppress(Stalled):  # as operating systems do
             self._control(0x21, _SET_CONTROL_LINE_STATE, 3)
-        except Stalled:
-            pass  # as operating systems do
         return self.description
 
     # Transfers

@@ -45,7 +45,7 @@ def crc16(data: bytes) -> int:
 
 
 def token(pid: Pid, value: int) -> bytes:
-    """A token: of its eleven bits the lower seven are the device's address and the others the endpoint; or all are a frame's."""
+    """A token: of its eleven bits the lower seven are an address and the others an endpoint, or all number a frame."""
     return _with_check(pid) + (value | crc5(value) << 11).to_bytes(2, "little")
 
 

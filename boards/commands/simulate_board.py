@@ -73,7 +73,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _measure(board: "Board", simulator: "PinSimulator", cycles_per_bit: float) -> "LinkSpeed":
-    """The link's speed on a simulated board, in the time of its own clock: what the line allows, with a host that costs nothing."""
+    """The link's speed in the simulated board's own time, in which the host costs nothing."""
     from ...host.commands.terminal import status
     from ...host.measure import measure
     from ...host.transport.link import Link

@@ -15,8 +15,8 @@ class MarkedByte(data.Struct):
 class PauseMarker(wiring.Component):
     """Holds back one byte until the next one comes, or `cycles` have passed: then it goes out as the last one.
 
-    Members: `i` takes the bytes, `o` gives them with their marks. A mark that was offered may be taken back, where the next byte
-    comes before it is taken: this is no stream in the strict sense.
+    Members: `i` takes the bytes, `o` gives them with their marks. A mark that was offered may be taken back, where the next
+    byte comes before it is taken: this is no stream in the strict sense.
     """
 
     def __init__(self, cycles: int):

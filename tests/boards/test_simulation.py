@@ -64,7 +64,7 @@ def run_both(folder, network, inputs, board, fabric=None):
 
 @pytest.mark.slow
 def test_the_speech_commands_network_on_a_ulx3s(shared, tmp_path):
-    """The whole top level, at its own clock and rate: outputs and cycles are those of device sim, and the outputs TensorFlow's."""
+    """The whole top level, at its own clock and rate: outputs and cycles are those of device sim."""
     data = shared / "data" / "kws01.npz"
     y, said = run_both(tmp_path, shared / "models" / "kws01_dscnn_int8.tflite", data, "ulx3s-85f")
     np.testing.assert_array_equal(y, np.load(data)["outputs"][:3])
