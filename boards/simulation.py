@@ -1,5 +1,6 @@
 """A board's whole design for the simulator: what its bitstream holds, but for the PLL, with the serial port's pins as ports."""
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def board_design(board: Board, config: FabricConfig, settings: PllSettings) -> D
 
     return Design(
         name=board.name,
-        key=(board.name, board.link, config, settings),
+        key=(board.name, board.link, config, settings, metadata.version("luna-usb") if board.link.usb else ""),
         make=make,
         harness="usb.cc" if board.link.usb else "pins.cc",
         sources=(Path(__file__).parent,),

@@ -56,7 +56,7 @@ class _Platform:
 
 
 class Simulator(UsbSimulator):
-    """With a share of the packets damaged, in either direction, once the device is enumerated; `packets` are those that came."""
+    """With a share of the packets damaged once the device is enumerated; `packets` are the sizes of those that came."""
 
     def __init__(self, kind: type[Loop], share: float = 0.0, seed: int = 0):
         def make() -> str:

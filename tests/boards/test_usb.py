@@ -153,4 +153,4 @@ def test_the_real_thing_has_its_clocks(name, tmp_path):
     rtlil = (tmp_path / "top.il").read_text()
     assert rtlil.count("cell \\EHXPLLL") == 2
     assert rtlil.count("cell \\DCCA") == 3
-    assert 'parameter \\CLKOS_DIV' in rtlil
+    assert "parameter \\CLKOS_DIV" in rtlil
