@@ -12,7 +12,8 @@ from ..hw.config import FabricConfig
 from ..sim.design import Design, Notify
 from ..sim.model import rtlil_of
 from ..sim.pins import PinSimulator
-from ..sim.usb import CYCLES_PER_BIT, UsbSimulator
+from ..sim.usb import UsbSimulator
+from ..sim.usb_host import CYCLES_PER_BIT
 from .board import Board
 from .clock import PllSettings
 from .top import Top

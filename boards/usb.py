@@ -26,13 +26,11 @@ from usb_protocol.types import USBRequestType
 from ..hw.config import FabricConfig
 from ..hw.link.device import LinkedFabric
 from ..hw.link.packets import MarkedByte, PauseMarker
+from ..sim.usb_host import PACKET_BYTES
 from .clock import PllSettings
 
 USB_HZ, USB_IO_HZ = 12_000_000, 48_000_000
 USB_RATIO = USB_IO_HZ // USB_HZ
-
-PACKET_BYTES = 64
-"""Of a bulk endpoint at full speed."""
 
 _PAUSE = 64  # cycles of `usb` without a byte that end a packet: more than the fabric's end leaves between two bytes of a frame
 _QUEUE_BYTES = 16
