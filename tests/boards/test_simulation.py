@@ -46,7 +46,7 @@ def run_both(folder, network, inputs, board, fabric=None):
     found = {}
     arguments = ["--board", board, *(("--fabric", fabric) if fabric else ())]
     with Simulated(folder, *arguments) as simulated:
-        devices = {"sim": "sim", "board": f"serial://{simulated.link}?baud={find(board).link.baud}"}
+        devices = {"sim": "sim", "board": f"serial://{simulated.link}{find(board).link.address}"}
         for name, device in devices.items():
             output, report = folder / f"{name}.npy", folder / f"{name}.json"
             began = time.monotonic()
