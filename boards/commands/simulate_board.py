@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "simulate a board at its pins, and offer it as a serial port to any program"
 
-_PACKETS = 4  # of 4 KB, each way: seconds to minutes of simulation
+_PACKETS, _FEW_PACKETS = 4, 1  # of 4 KB, each way: seconds to minutes of simulation
+_SLOW = 100  # cycles of a bit from which there are few
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +85,11 @@ def _measure(board: "Board", simulator: "PinSimulator", cycles_per_bit: float) -
     with status(f"measuring the link of {board.name}"):
         link = Link(port, name=board.name, baud=board.link.baud, clock=port.clock)
         try:
-            return measure(link, baud=board.link.baud, clock=port.clock, packets_at_most=_PACKETS)
+            return measure(
+                link,
+                baud=board.link.baud,
+                clock=port.clock,
+                packets_at_most=_PACKETS if cycles_per_bit < _SLOW else _FEW_PACKETS,
+            )
         finally:
             link.close()

@@ -123,7 +123,7 @@ def test_unplugged_in_mid_run_and_plugged_in_again(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["icebreaker", "orangecrab-25f", "tang-primer-20k"])
+@pytest.mark.parametrize("name", ["icebreaker", "orangecrab-25f"])
 def test_the_link_in_the_boards_own_time(name, capsys):
     """More than nine tenths of a UART's line each way, more than four fifths of the bus; a question takes its frames' time."""
     assert main(["simulate-board", "--board", name, "--fabric", "mini", "--measure"]) == 0
