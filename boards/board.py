@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 class Link:
     """The serial port of a board.
 
-    resource        the platform's resource with the members `rx` and `tx`
-    baud            bits a second
-    via             what the computer sees: a chip on the board, or an adapter on pins
+    resource        the platform's resource with the members `rx` and `tx`; of USB, `d_p`, `d_n` and `pullup`
+    baud            bits a second; of USB those of the bus, whatever rate the port is opened with
+    via             what the computer sees: a chip on the board, an adapter on pins, the board itself
+    usb             the fabric is a USB device itself
     """
 
     resource: tuple[str, int] = ("uart", 0)
     baud: int
     via: str
+    usb: bool = False
+
+    @property
+    def address(self) -> str:
+        """What stands behind a port's name in `serial://`: the rate, where it means something."""
+        return "" if self.usb else f"?baud={self.baud}"
 
 
 @dataclass(frozen=True, kw_only=True)

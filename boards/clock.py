@@ -144,6 +144,7 @@ class Clock(Elaboratable):
         self._oscillator = oscillator
         self._gate = _GATES.get(settings.family)
         self.sync = ClockDomain("sync", reset_less=self._gate is not None, async_reset=self._gate is None)
+        self.buffered = Signal(name="oscillator")  # the oscillator behind its pad, for other PLLs; none on the iCE40
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -158,6 +159,7 @@ class Clock(Elaboratable):
             m.submodules.buffer = buffer = io.Buffer("i", pin)
             make = {"ecp5": self._ecp5, "gowin": self._gowin}[self.settings.family]
             m.submodules.pll = make(buffer.i, clock, locked)
+            m.d.comb += self.buffered.eq(buffer.i)
 
         if self._gate is not None:
             cell, given, made = self._gate

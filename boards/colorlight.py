@@ -14,6 +14,5 @@ BOARDS = (
         link=Link(baud=115_200, via="an adapter of 3.3 V on J19: its TX on KEY+, its RX on DATA_LED-"),
         preset="ecp5-25",
         loader=("--board", "colorlight"),
-        options={"nextpnr": ("--router", "router2", "--placer", "static")},
     ),
 )

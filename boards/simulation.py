@@ -1,5 +1,6 @@
 """A board's whole design for the simulator: what its bitstream holds, but for the PLL, with the serial port's pins as ports."""
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ from amaranth.hdl import Signal
 from amaranth.lib import io
 
 from ..hw.config import FabricConfig
-from ..sim.design import Design
+from ..sim.design import Design, Notify
 from ..sim.model import rtlil_of
+from ..sim.pins import PinSimulator
+from ..sim.usb import UsbSimulator
+from ..sim.usb_host import CYCLES_PER_BIT
 from .board import Board
 from .clock import PllSettings
 from .top import Top
@@ -20,6 +24,8 @@ class SimulatedPlatform:
 
     It has no `family`, so whatever stands behind a vendor's primitive is its portable twin.
     """
+
+    device = "simulated"  # luna asks
 
     def __init__(self, platform: Any):
         self._platform = platform
@@ -40,9 +46,12 @@ class SimulatedPlatform:
 
     def _port(self, name: str, resource: Any) -> io.SimulationPort:
         (pins,) = (item for item in resource.ios if isinstance(item, Pins))
-        direction = io.Direction.Input if pins.dir == "i" else io.Direction.Output
+        direction = {"i": io.Direction.Input, "o": io.Direction.Output}.get(pins.dir, io.Direction.Bidir)
         port = io.SimulationPort(direction, len(pins.names), invert=pins.invert, name=name)
-        self.ports[name] = port.i if direction is io.Direction.Input else port.o
+        if direction is io.Direction.Bidir:
+            self.ports |= {f"{name}_i": port.i, f"{name}_o": port.o, f"{name}_oe": port.oe}
+        else:
+            self.ports[name] = port.i if direction is io.Direction.Input else port.o
         return port
 
 
@@ -61,8 +70,23 @@ def board_design(board: Board, config: FabricConfig, settings: PllSettings) -> D
 
     return Design(
         name=board.name,
-        key=(board.name, board.link, config, settings),
+        key=(board.name, board.link, config, settings, metadata.version("luna-usb") if board.link.usb else ""),
         make=make,
-        harness="pins.cc",
+        harness="usb.cc" if board.link.usb else "pins.cc",
         sources=(Path(__file__).parent,),
     )
+
+
+def simulate(
+    board: Board, config: FabricConfig, *, trace: Path | None = None, notify: Notify | None = None
+) -> tuple[PinSimulator, float]:
+    """A board that runs in this process, with that fabric at the board's own clock, and the cycles of a bit of its link.
+
+    Raises ToolError where it cannot be built.
+    """
+    settings = board.pll()
+    design = board_design(board, config, settings)
+    if board.link.usb:
+        return UsbSimulator(design, trace=trace, notify=notify), CYCLES_PER_BIT
+    cycles_per_bit = settings.clock_hz / board.link.baud
+    return PinSimulator(design, cycles_per_bit=cycles_per_bit, trace=trace, notify=notify), cycles_per_bit

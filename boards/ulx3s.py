@@ -24,8 +24,6 @@ BOARDS = tuple(
         led=("led", 0),
         floorplan=lfe5u_85 if chip is chips.LFE5U_85F else None,
         loader=("--board", "ulx3s"),
-        # The static placer spreads a full chip so that it routes.
-        options={"nextpnr": ("--router", "router2", "--placer", "static")},
     )
     for size, (chip, preset, clock_hz) in _SIZES.items()
 )

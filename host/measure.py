@@ -13,7 +13,7 @@ from .programs import PACKET_WORDS
 from .transport.link import Link
 
 _WORDS = 1024  # of a packet; every fabric's activation memory holds them
-_PACKETS = 16  # at most
+_PACKETS = 16  # at most, where nobody says otherwise
 _SECONDS = 2.0  # that each direction may take, where one packet does not take longer
 _QUESTIONS = 20
 
@@ -40,7 +40,9 @@ class LinkSpeed:
         return f"{', '.join(shares)}, {1e3 * self.round_trip:.2f} ms for a question"
 
 
-def measure(link: Link, *, baud: float, clock: Callable[[], float] = perf_counter) -> LinkSpeed:
+def measure(
+    link: Link, *, baud: float, clock: Callable[[], float] = perf_counter, packets_at_most: int = _PACKETS
+) -> LinkSpeed:
     """Writes activations, reads them back, and asks the fabric for nothing; the fabric holds no network afterwards.
 
     Raises DeviceError where the link breaks, or where what comes back is not what was sent.
@@ -54,7 +56,7 @@ def measure(link: Link, *, baud: float, clock: Callable[[], float] = perf_counte
         link.flush()
         return clock() - began
 
-    packets = _fitting(fill(1))
+    packets = _fitting(fill(1), packets_at_most)
     to_device = packets * load.nbytes / fill(packets)
 
     end = descriptor_words(operation=Operation.END)
@@ -75,7 +77,7 @@ def measure(link: Link, *, baud: float, clock: Callable[[], float] = perf_counte
             )
         return seconds
 
-    packets = _fitting(empty(1))
+    packets = _fitting(empty(1), packets_at_most)
     from_device = packets * 4 * size / empty(packets)
 
     times = []
@@ -87,6 +89,6 @@ def measure(link: Link, *, baud: float, clock: Callable[[], float] = perf_counte
     return LinkSpeed(to_device=to_device, from_device=from_device, round_trip=min(times), wire=baud / 10)
 
 
-def _fitting(seconds: float) -> int:
+def _fitting(seconds: float, at_most: int) -> int:
     """How many packets to measure with, where one takes so long."""
-    return max(1, min(_PACKETS, int(_SECONDS / seconds)))
+    return max(1, min(at_most, int(_SECONDS / seconds)))

@@ -32,8 +32,6 @@ _CELLS = "*cell_* *lane_*"
 _CORE = "*.core"
 _WORD = 32  # bits up to which CXXRTL works in one piece
 _PASSES = (
-    # Memories begin as zeros anyway; their written-out contents would only slow the compiler.
-    "delete t:$meminit_v2",
     f"setattr -mod -set keep_hierarchy 1 {_CELLS} {_CORE}",
     "hierarchy -top top",
     "proc",
@@ -47,6 +45,9 @@ _PASSES = (
     "opt_expr",
     "opt_clean",
 )
+
+# Memories begin as zeros anyway; those contents, written out, would only slow the compiler.
+_ZEROS = re.compile(r"(?m)^  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n")
 
 # Ports that Amaranth makes where an expression crosses into a module; their numbers differ from instance to instance.
 _NAMELESS = re.compile(r"\\port\$\d+\$\d+")
@@ -111,6 +112,7 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
 
     `models` is Verilog of primitives that the design instances. Raises ToolError.
     """
+    source = _ZEROS.sub("", source)
     with tempfile.TemporaryDirectory(prefix="celosia-") as name:
         folder = Path(name)
         # The tools from PyPI see no folder but their own: relative names only.
@@ -118,7 +120,7 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
         (folder / "models.v").write_text(models)
         modules = [_CORE, *_CELLS.split()] if re.search(r"(?m)^module \S+\.core$", source) else ["*"]
         wide = " ".join(f"{module}/r:WIDTH>{_WORD}" for module in modules)
-        passes = _PASSES[:1] if debug else [line.format(modules=" ".join(modules), wide=wide) for line in _PASSES]
+        passes = [] if debug else [line.format(modules=" ".join(modules), wide=wide) for line in _PASSES]
         script = ["read_rtlil design.il", "read_verilog models.v", *passes]
         script += [f"write_cxxrtl {'-g4' if debug else '-g0'} design.cc"]
         toolchain.run([*toolchain.yosys(), "-q", "-p", "; ".join(script)], "Yosys", folder)

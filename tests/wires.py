@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 from celosia.host.transport.frames import Decoder
 from celosia.hw.config import FabricConfig, preset
@@ -22,9 +22,30 @@ CYCLES_PER_BIT = 4
 BAUD = CLOCK_HZ / CYCLES_PER_BIT
 
 
+class EchoCore(wiring.Component):
+    """In the fabric's place: the n-th word since the reset comes back plus n, so none may be missing, twice or out of order."""
+
+    i: In(stream.Signature(32))
+    o: Out(stream.Signature(32))
+    reset: In(1)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        count = Signal(32)
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid),
+            self.o.payload.eq(self.i.payload + count),
+            self.i.ready.eq(self.o.ready),
+        ]
+        with m.If(self.reset):
+            m.d.sync += count.eq(0)
+        with m.Elif(self.i.valid & self.i.ready):
+            m.d.sync += count.eq(count + 1)
+        return m
+
+
 class Echo(wiring.Component):
-    """The link with an echo in the fabric's place: the n-th word since the reset comes back plus n, so none may be missing,
-    twice or out of order."""
+    """The link over two wires with an echo behind it."""
 
     rx: In(1, init=1)
     tx: Out(1, init=1)
@@ -34,20 +55,12 @@ class Echo(wiring.Component):
         m.submodules.receiver = receiver = UartReceiver(clock_hz=CLOCK_HZ, baud=BAUD)
         m.submodules.transmitter = transmitter = UartTransmitter(clock_hz=CLOCK_HZ, baud=BAUD)
         m.submodules.endpoint = endpoint = Endpoint(preset("mini"))
+        m.submodules.echo = echo = EchoCore()
         connect(m, receiver.o, endpoint.i)
         connect(m, endpoint.o, transmitter.i)
-        count = Signal(32)
-        m.d.comb += [
-            receiver.rx.eq(self.rx),
-            self.tx.eq(transmitter.tx),
-            endpoint.i_words.valid.eq(endpoint.o_words.valid),
-            endpoint.i_words.payload.eq(endpoint.o_words.payload + count),
-            endpoint.o_words.ready.eq(endpoint.i_words.ready),
-        ]
-        with m.If(endpoint.reset):
-            m.d.sync += count.eq(0)
-        with m.Elif(endpoint.o_words.valid & endpoint.o_words.ready):
-            m.d.sync += count.eq(count + 1)
+        connect(m, endpoint.o_words, echo.i)
+        connect(m, echo.o, endpoint.i_words)
+        m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx), echo.reset.eq(endpoint.reset)]
         return m
 
 

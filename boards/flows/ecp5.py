@@ -30,7 +30,9 @@ class Ecp5Flow:
     suffix = ".bit"
 
     def stages(self, board: Board, platform: Any, choices: Choices) -> tuple[Stage, ...]:
-        """Wide multiplexers cost more than they save here: `-nowidelut`."""
+        """Wide multiplexers cost more than they save here: `-nowidelut`. On a chip as full as these nextpnr's default placer
+        ends late and leaves what does not route; its static placer spreads the design first.
+        """
         synthesis = " ".join(("synth_ecp5", "-nowidelut", *board.options.get("synth", ()), "-top", NAME))
         return (
             Stage(
@@ -52,6 +54,8 @@ class Ecp5Flow:
                     *("--textcfg", f"{NAME}.config"),
                     *("--report", f"{NAME}.report.json"),
                     *("--seed", str(choices.seed)),
+                    *("--placer", "static"),
+                    *("--router", "router2"),
                     "--timing-allow-fail",  # it is for us to say that a clock is missed
                     *board.options.get("nextpnr", ()),
                 ),

@@ -109,8 +109,10 @@ class UartTransmitter(wiring.Component):
         m.d.sync += Cat(phase, tick).eq(Mux(busy, phase + self._clock.step, 0))
         with m.If(load):
             m.d.sync += [bits.eq(Cat(0, held, 1)), busy.eq(1), full.eq(0)]
+        with m.Elif(tick & last):
+            m.d.sync += busy.eq(0)  # the stop bit stays on the wire
         with m.Elif(tick):
-            m.d.sync += [bits.eq(bits[1:]), busy.eq(~last)]
+            m.d.sync += bits.eq(bits[1:])
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [held.eq(self.i.payload), full.eq(1)]
         return m

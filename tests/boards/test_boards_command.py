@@ -39,9 +39,11 @@ def test_every_board_is_whole(board):
     """Its platform has the oscillator, the serial port and the lamp; the line is slow enough for the clock."""
     platform = board.make_platform(board.config)
     assert platform.lookup(board.oscillator[0], 0).clock.frequency == board.oscillator[1]
-    assert {item.name for item in platform.lookup(*board.link.resource).ios} >= {"rx", "tx"}
+    members = {item.name for item in platform.lookup(*board.link.resource).ios}
+    assert members >= ({"d_p", "d_n", "pullup"} if board.link.usb else {"rx", "tx"})
     assert board.led is None or platform.lookup(*board.led)
     assert board.pll().clock_hz >= 4 * board.link.baud
+    assert board.link.address == ("" if board.link.usb else f"?baud={board.link.baud}")
 
 
 def test_chips_are_those_of_the_platforms():

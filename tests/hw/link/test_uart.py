@@ -140,6 +140,29 @@ def test_transmits_at_any_ratio(bench, ratio, stalls):
     assert decode(line, ratio * 1.02) == [(byte, 1) for byte in data] or ratio < 8
 
 
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_the_line_rests_at_one(bench, ratio):
+    """Between bytes and behind the last one, for as long as nothing is sent."""
+    dut = UartTransmitter(clock_hz=ratio * 1e6, baud=1e6)
+    data = some_bytes(bench, 6)
+    line = []
+
+    async def send(ctx):
+        for byte in data:
+            await bench.send(ctx, dut.i, [byte], bench.pauses("none"))
+            await bench.ticks(ctx, int(bench.rng.uniform(0, 40) * ratio))
+        await bench.ticks(ctx, int(40 * ratio))
+
+    async def watch(ctx):
+        while True:
+            _, _, level = await ctx.tick().sample(dut.tx)
+            line.append(level)
+
+    bench.run(dut, send, background=[watch])
+    assert decode(line, ratio) == [(byte, 1) for byte in data]
+    assert all(line[-int(15 * ratio) :])
+
+
 def test_transmits_without_a_gap(bench):
     ratio = 5.73
     dut = UartTransmitter(clock_hz=ratio * 1e6, baud=1e6)
