@@ -33,12 +33,15 @@ _CORE = "*.core"
 _WORD = 32  # bits up to which CXXRTL works in one piece
 _PASSES = (
     f"setattr -mod -set keep_hierarchy 1 {_CELLS} {_CORE}",
+    # What a lane is made of belongs to it: passed on through two modules, a register's value would come an evaluation late.
+    "setattr -mod -unset keep_hierarchy *lane_*.*",
     "hierarchy -top top",
     "proc",
     "flatten",
     "opt_expr",
     "opt_merge",
-    "opt_clean",
+    # Under another name of its own a register that is an output would come an evaluation late: ports alone keep names.
+    "opt_clean -purge",
     "select -set wide {wide}",
     "splitcells @wide",
     "splitnets -driver {modules}",
@@ -131,6 +134,9 @@ def generate(source: str, *, models: str = "", debug: bool = False) -> str:
     model = re.sub(r"(bool posedge_p_\w*clk\(\) const \{\s*return )[^;]*;", r"\1true;", model)
     if debug:
         return model
+    late = re.findall(r"(?m)^bool p_(\w+)::eval\(performer \*performer\) \{\n\tbool converged = false;", model)
+    if late:
+        raise ToolError(f"one evaluation does not settle {', '.join(late)}: an output of a cell or a lane is no register")
     model = model.replace("namespace cxxrtl_design {\n", "namespace cxxrtl_design {\n" + _OVERRIDES, 1)
     return _let_sleep(faster(model))
 

@@ -37,6 +37,7 @@ KERNEL = 3
 TAPS = KERNEL * KERNEL
 """Multipliers a channel."""
 
+_SUM_BITS = 19  # of nine products
 _LEVELS = 2  # additions between registers: two of such short chains are as slow as one of the requantizer's
 
 _GROUP = 4  # lanes that share a copy of what all of them take
@@ -81,7 +82,7 @@ class DepthwiseLane(wiring.Component):
                 "i_column": In(data.ArrayLayout(signed(8), KERNEL)),
                 "pad": In(signed(8)),
                 "i_weights": In(data.ArrayLayout(signed(8), KERNEL)),
-                "o": Out(signed(20)),
+                "o": Out(signed(_SUM_BITS)),
             }
         )
 
@@ -108,6 +109,8 @@ class DepthwiseLane(wiring.Component):
                 m.d.comb += products.i_sum.eq(above)
             above = products.o
             control = delay(m, control, 1, name=f"control_{row}")
+        assert above is not None
+        assert above.shape() == signed(_SUM_BITS)
         m.d.comb += self.o.eq(above)
         return m
 
@@ -295,20 +298,25 @@ class DepthwiseUnit(wiring.Component):
             m.d.sync += quad.eq(quad + 1)
             with m.If(quad == quads - 1):
                 m.d.sync += [quad.eq(0), target.eq(target + 1)]
-        written = delay(m, self.i.payload, 1, name="written")
-        written_at = delay(m, target, 1, name="written_at")
-        strobes = delay(m, Mux(self.i.valid, 1 << quad, 0)[:quads], 1, name="strobes")
+        layout = data.StructLayout({"enable": quads, "at": len(target), "word": 8 * STREAM_BYTES})
+        write = Signal(layout)
+        m.d.comb += [
+            write.enable.eq(Mux(self.i.valid, 1 << quad, 0)),
+            write.at.eq(target),
+            write.word.eq(self.i.payload),
+        ]
 
         pointer = Signal(range(depth))
         words = []
         for index in range(quads):
             bank = Bank(width=8 * STREAM_BYTES, depth=depth, site=f"depthwise.weights_{index}")
             m.submodules[f"weights_{index}"] = bank
+            write = delay(m, write, 1, name=f"write_{index}")  # from bank to bank, which lie along the chip
             m.d.comb += [
                 bank.i_address.eq(pointer),
-                bank.write.enable.eq(strobes[index]),
-                bank.write.address.eq(written_at),
-                bank.write.data.eq(written),
+                bank.write.enable.eq(write.enable[index]),
+                bank.write.address.eq(write.at),
+                bank.write.data.eq(write.word),
             ]
             words.append(bank.o_data)
         read_bytes = Cat(*words)

@@ -121,12 +121,19 @@ class ChannelParameters(wiring.Component):
         bits = given.as_value()
         upper = delay(m, bits[_WORD_BITS:], 1, name="upper")
         target, place = delay(m, lane, 1, name="lane"), delay(m, address, 1, name="address")
-        word = Mux(second, upper, bits[:_WORD_BITS])
-        at = Mux(second, Cat(1, place), Cat(0, address))
+        layout = data.StructLayout({"enable": 1, "lane": lane.shape(), "at": len(address) + 1, "word": _WORD_BITS})
+        write = Signal(layout)
+        m.d.comb += [
+            write.enable.eq(whole | second),
+            write.lane.eq(Mux(second, target, lane)),
+            write.at.eq(Mux(second, Cat(1, place), Cat(0, address))),
+            write.word.eq(Mux(second, upper, bits[:_WORD_BITS])),
+        ]
+        # From bank to bank, which lie along the chip; a start comes much later than the last of them has it.
         for index, bank in enumerate(banks):
-            here = (whole & (lane == index)) | (second & (target == index))
+            write = delay(m, write, 1, name=f"write_{index}")
             m.d.comb += [
-                bank.write.enable.eq(delay(m, here, 1, name=f"enable_{index}")),
-                bank.write.address.eq(delay(m, at, 1, name=f"at_{index}")),
-                bank.write.data.eq(delay(m, word, 1, name=f"word_{index}")),
+                bank.write.enable.eq(write.enable & (write.lane == index)),
+                bank.write.address.eq(write.at),
+                bank.write.data.eq(write.word),
             ]
