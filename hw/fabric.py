@@ -24,6 +24,7 @@ from .mac.depthwise import DepthwiseUnit
 from .memory.activations import ActivationMemory
 from .memory.walker import WindowWalker
 from .memory.weights import WeightBuffer
+from .post.channels import ChannelParameters
 from .post.post import PostProcessor
 from .post.vector import VectorUnit
 from .sequencer import Sequencer
@@ -58,6 +59,7 @@ class Fabric(wiring.Component):
         m.submodules.array = array = SystolicArray(config)
         m.submodules.vector = vector = VectorUnit(config)
         m.submodules.post = post = PostProcessor(config)
+        assert ChannelParameters.load_latency_of(config) < Sequencer.FETCH_CYCLES, "a START would overtake a load"
         m.submodules.store = store = Store(config)
         m.submodules.starts = starts = SyncFIFO(width=loader.starts.payload.shape().width, depth=_STARTS)
 

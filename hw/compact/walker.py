@@ -95,13 +95,16 @@ class ByteWalker(wiring.Component):
         gap = Signal()
         waits = Signal(range(self._pace))
         last_byte = Signal()
+        full = Signal()  # the result must wait for room
         m.d.comb += [
             first_byte.eq(self.row == 0),
             last_byte.eq(self.row == config.rows - 1),
-            self.stalled.eq(self.active & (gap | (last_byte & ends[2] & (waits != 0)))),
+            full.eq(last_byte & ends[2] & (waits != 0)),
+            self.stalled.eq(self.active & (gap | full)),
             self.starved.eq(self.active & first_byte & ~gap & ~self.weight_ready),
             self.busy.eq(self.active & ~self.stalled & ~self.starved),
-            step_end.eq(self.busy & last_byte),
+            # As `busy` is with the last byte, which waits for no weights and comes in no gap: those paths are long.
+            step_end.eq(self.active & last_byte & ~full),
         ]
         m.d.sync += gap.eq(step_end & ends[2])
         with m.If(self.busy):

@@ -28,6 +28,11 @@ class ChannelParameters(wiring.Component):
 
     ADVANCE_LATENCY = 2
 
+    @staticmethod
+    def load_latency_of(config: FabricConfig) -> int:
+        """Cycles from the last word on `i` until its entry may be fetched: a bank after the other gets it."""
+        return config.requant_lanes + 3
+
     def __init__(self, config: FabricConfig):
         self._config = config
         super().__init__(
@@ -129,7 +134,7 @@ class ChannelParameters(wiring.Component):
             write.at.eq(Mux(second, Cat(1, place), Cat(0, address))),
             write.word.eq(Mux(second, upper, bits[:_WORD_BITS])),
         ]
-        # From bank to bank, which lie along the chip; a start comes much later than the last of them has it.
+        # From bank to bank, which lie along the chip.
         for index, bank in enumerate(banks):
             write = delay(m, write, 1, name=f"write_{index}")
             m.d.comb += [

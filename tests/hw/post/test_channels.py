@@ -46,12 +46,13 @@ def as_channels(values):
     return [(value.bias, value.multiplier, value.shift) for value in values]
 
 
-async def load(bench, ctx, unit, entry, words, stalls):
+async def load(bench, ctx, unit, config, entry, words, stalls):
     ctx.set(unit.load_at, 1)
     ctx.set(unit.load_entry, entry)
     await ctx.tick()
     ctx.set(unit.load_at, 0)
     await bench.send(ctx, unit.i, words, bench.pauses(stalls))
+    await bench.ticks(ctx, unit.load_latency_of(config))
 
 
 @pytest.mark.parametrize(("rows", "lanes"), SHAPES)
@@ -65,7 +66,7 @@ def test_tiles_come_in_time(bench, rows, lanes):
     first_tile_end = TO_LANES + SystolicArray.latency_of(config) + config.beats - 1
 
     async def testbench(ctx):
-        await load(bench, ctx, unit, 0, words, "none")
+        await load(bench, ctx, unit, config, 0, words, "none")
         for entry in (0, ENTRIES - 2, 1, 0):
             ctx.set(unit.entry, entry)
             ctx.set(unit.start, 1)
@@ -91,13 +92,14 @@ def test_tiles_come_in_time(bench, rows, lanes):
 @pytest.mark.parametrize(("rows", "lanes"), [(4, 1), (4, 2), (4, 4), (8, 4)])
 def test_entries_load_with_stalls(bench, stalls, rows, lanes):
     """Entries load in any order, in pieces and over old ones; a load that is cut off leaves no trace in the next one."""
-    unit = ChannelParameters(config_of(rows, lanes))
+    config = config_of(rows, lanes)
+    unit = ChannelParameters(config)
     expected = {}
 
     async def testbench(ctx):
         for first, count, cut in ((2, 2, 0), (0, 1, 0), (3, 3, 4), (3, 3, 0), (1, 1, 0)):
             words, channels = random_channels(bench.rng, count * rows)
-            await load(bench, ctx, unit, first, words[: cut or None], stalls)
+            await load(bench, ctx, unit, config, first, words[: cut or None], stalls)
             expected.update({first + tile: channels[tile * rows : (tile + 1) * rows] for tile in range(count)})
         for entry in bench.rng.permutation(ENTRIES):
             ctx.set(unit.entry, int(entry))
@@ -112,11 +114,12 @@ def test_entries_load_with_stalls(bench, stalls, rows, lanes):
 
 def test_a_layer_may_start_while_the_next_tile_is_fetched(bench):
     """Whatever is on its way for the last layer, `start` begins anew."""
-    unit = ChannelParameters(config_of(4, 1))
+    config = config_of(4, 1)
+    unit = ChannelParameters(config)
     words, channels = random_channels(bench.rng, ENTRIES * 4)
 
     async def testbench(ctx):
-        await load(bench, ctx, unit, 0, words, "none")
+        await load(bench, ctx, unit, config, 0, words, "none")
         for since in range(1, 30):
             for entry, wait in ((4, since), (1, TO_LANES + VectorUnit.LATENCY)):
                 ctx.set(unit.entry, entry)

@@ -9,6 +9,7 @@ from celosia.hw.engine import Marks
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.activations import ActivationMemory
 from celosia.hw.memory.walker import WindowWalker
+from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.post.post import PostProcessor
 from celosia.sim.golden import requantize, requantize_once
 
@@ -94,6 +95,7 @@ class Post:
         ctx.set(unit.load_at, 0)
         words = np.asarray(channels, np.int64).reshape(-1) & 0xFFFFFFFF
         await self.bench.send(ctx, unit.channels, words.tolist(), self.bench.pauses("none"))
+        await self.bench.ticks(ctx, ChannelParameters.load_latency_of(self.config))
 
     async def layer(self, ctx, fields, sums, slack):
         """Runs a layer, its results as close together as the walker lets them come, or up to `slack` cycles later."""
