@@ -16,7 +16,7 @@ BOARDS = (
         led=("led_g", 0),
         loader=("--board", "ice40_generic"),
         loads_chip=False,
-        seed=2,  # the best of five: 23.7 to 25.6 MHz
+        seed=5,  # the best of five: 18.6 to 24.4 MHz
         options={"nextpnr": ("--router", "router2")},  # the other one does not end on a chip that is this full
     ),
 )
