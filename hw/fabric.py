@@ -59,7 +59,8 @@ class Fabric(wiring.Component):
         m.submodules.array = array = SystolicArray(config)
         m.submodules.vector = vector = VectorUnit(config)
         m.submodules.post = post = PostProcessor(config)
-        assert ChannelParameters.load_latency_of(config) < Sequencer.FETCH_CYCLES, "a START would overtake a load"
+        for unit in (ChannelParameters, DepthwiseUnit):
+            assert unit.load_latency_of(config) < Sequencer.FETCH_CYCLES, "a START would overtake a load"
         m.submodules.store = store = Store(config)
         m.submodules.starts = starts = SyncFIFO(width=loader.starts.payload.shape().width, depth=_STARTS)
 

@@ -133,6 +133,11 @@ class DepthwiseUnit(wiring.Component):
     FETCH_CYCLES = KERNEL
     """Least words of a tile's map: the next tile's weights are read meanwhile."""
 
+    @staticmethod
+    def load_latency_of(config: FabricConfig) -> int:
+        """Cycles from the last word on `i` until a start may take its entry: a bank after the other gets it."""
+        return KERNEL * config.cols // STREAM_BYTES + 1
+
     def __init__(self, config: FabricConfig):
         self._config = config
         super().__init__(

@@ -45,7 +45,7 @@ def test_presets_with_changes():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ecp5", r"unknown fabric 'ecp5': choose one of up5k, mini, ecp5-25"),
+        ("ecp5", r"unknown fabric 'ecp5': choose one of up5k, mini, gw2a-18"),
         ("", "unknown fabric ''"),
         ("mini,depth=3", r"'depth=3' is not SIZE=NUMBER with a size of .*weight_depth"),
         ("mini,name=3", "'name=3' is not SIZE=NUMBER"),

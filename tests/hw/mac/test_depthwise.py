@@ -89,6 +89,7 @@ class Rig:
         octets = weights.astype(np.int8).tobytes()
         words = [int.from_bytes(octets[at : at + 4], "little") for at in range(0, len(octets), 4)]
         await self.bench.send(ctx, self.unit.i, words, self.bench.pauses(stalls))
+        await self.bench.ticks(ctx, self.unit.load_latency_of(self.config))
 
     async def layer(self, ctx, fields, image, stalls):
         """[(cycle since the start, row_end, tile_end, layer_end, sums)] of a layer, and the cycles of its steps."""
