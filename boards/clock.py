@@ -176,38 +176,7 @@ class Clock(Elaboratable):
         return m
 
     def _ecp5(self, oscillator: Any, clock: Any, locked: Any) -> Any:
-        settings = self.settings
-        return Instance(
-            "EHXPLLL",
-            a_FREQUENCY_PIN_CLKI=f"{settings.oscillator_hz / _MEGA:.6f}",
-            a_FREQUENCY_PIN_CLKOP=f"{settings.clock_hz / _MEGA:.6f}",
-            # Loop filter and charge pump as the vendor's own generator sets them.
-            a_ICP_CURRENT="12",
-            a_LPF_RESISTOR="8",
-            a_MFG_ENABLE_FILTEROPAMP="1",
-            a_MFG_GMCREF_SEL="2",
-            p_CLKI_DIV=settings.reference,
-            p_CLKFB_DIV=settings.feedback,
-            p_CLKOP_DIV=settings.output,
-            p_CLKOP_ENABLE="ENABLED",
-            p_CLKOP_CPHASE=settings.output - 1,
-            p_CLKOP_FPHASE=0,
-            p_FEEDBK_PATH="CLKOP",
-            p_OUTDIVIDER_MUXA="DIVA",
-            i_CLKI=oscillator,
-            i_CLKFB=clock,
-            i_RST=0,
-            i_STDBY=0,
-            i_PHASESEL0=0,
-            i_PHASESEL1=0,
-            i_PHASEDIR=1,
-            i_PHASESTEP=1,
-            i_PHASELOADREG=1,
-            i_PLLWAKESYNC=0,
-            i_ENCLKOP=0,
-            o_CLKOP=clock,
-            o_LOCK=locked,
-        )
+        return ecp5_pll(self.settings, oscillator, clock, locked)
 
     def _ice40(self, pin: Any, clock: Any, locked: Any) -> Any:
         settings = self.settings
@@ -265,3 +234,52 @@ class Clock(Elaboratable):
             o_CLKOUT=clock,
             o_LOCK=locked,
         )
+
+
+def ecp5_pll(settings: PllSettings, oscillator: Any, clock: Any, locked: Any, *, divided: tuple[Any, int] | None = None) -> Any:
+    """The ECP5's PLL: `clock` as the settings say; `divided` is a second, aligned one, and by what it is slower."""
+    second: dict[str, Any] = {}
+    if divided is not None:
+        slow, ratio = divided
+        second = {
+            "a_FREQUENCY_PIN_CLKOS": f"{settings.clock_hz / ratio / _MEGA:.6f}",
+            "p_CLKOS_DIV": settings.output * ratio,
+            "p_CLKOS_ENABLE": "ENABLED",
+            "p_CLKOS_CPHASE": settings.output - 1,
+            "p_CLKOS_FPHASE": 0,
+            "p_OUTDIVIDER_MUXB": "DIVB",
+            "i_ENCLKOS": 0,
+            "o_CLKOS": slow,
+        }
+    return Instance(
+        "EHXPLLL",
+        a_FREQUENCY_PIN_CLKI=f"{settings.oscillator_hz / _MEGA:.6f}",
+        a_FREQUENCY_PIN_CLKOP=f"{settings.clock_hz / _MEGA:.6f}",
+        # Loop filter and charge pump as the vendor's own generator sets them.
+        a_ICP_CURRENT="12",
+        a_LPF_RESISTOR="8",
+        a_MFG_ENABLE_FILTEROPAMP="1",
+        a_MFG_GMCREF_SEL="2",
+        p_CLKI_DIV=settings.reference,
+        p_CLKFB_DIV=settings.feedback,
+        p_CLKOP_DIV=settings.output,
+        p_CLKOP_ENABLE="ENABLED",
+        p_CLKOP_CPHASE=settings.output - 1,
+        p_CLKOP_FPHASE=0,
+        p_FEEDBK_PATH="CLKOP",
+        p_OUTDIVIDER_MUXA="DIVA",
+        i_CLKI=oscillator,
+        i_CLKFB=clock,
+        i_RST=0,
+        i_STDBY=0,
+        i_PHASESEL0=0,
+        i_PHASESEL1=0,
+        i_PHASEDIR=1,
+        i_PHASESTEP=1,
+        i_PHASELOADREG=1,
+        i_PLLWAKESYNC=0,
+        i_ENCLKOP=0,
+        o_CLKOP=clock,
+        o_LOCK=locked,
+        **second,
+    )

@@ -25,9 +25,8 @@ from usb_protocol.types import USBRequestType
 
 from ..hw.config import FabricConfig
 from ..hw.link.device import LinkedFabric
-from ..hw.link.packets import MarkedByte, PauseMarker
-from ..sim.usb_host import PACKET_BYTES
-from .clock import PllSettings
+from ..hw.link.packets import PACKET_BYTES, MarkedByte, PauseMarker
+from .clock import PllSettings, ecp5_pll
 
 USB_HZ, USB_IO_HZ = 12_000_000, 48_000_000
 USB_RATIO = USB_IO_HZ // USB_HZ
@@ -203,47 +202,8 @@ class UsbClocks(Elaboratable):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        settings = self._settings
         fast, slow, locked, enable = Signal(name="usb_io_pll"), Signal(name="usb_pll"), Signal(), Signal()
-        m.submodules.pll = Instance(
-            "EHXPLLL",
-            a_FREQUENCY_PIN_CLKI=f"{settings.oscillator_hz / 1e6:.6f}",
-            a_FREQUENCY_PIN_CLKOP=f"{USB_IO_HZ / 1e6:.6f}",
-            a_FREQUENCY_PIN_CLKOS=f"{USB_HZ / 1e6:.6f}",
-            # Loop filter and charge pump as the vendor's own generator sets them.
-            a_ICP_CURRENT="12",
-            a_LPF_RESISTOR="8",
-            a_MFG_ENABLE_FILTEROPAMP="1",
-            a_MFG_GMCREF_SEL="2",
-            p_CLKI_DIV=settings.reference,
-            p_CLKFB_DIV=settings.feedback,
-            p_CLKOP_DIV=settings.output,
-            p_CLKOP_ENABLE="ENABLED",
-            p_CLKOP_CPHASE=settings.output - 1,
-            p_CLKOP_FPHASE=0,
-            p_CLKOS_DIV=settings.output * USB_RATIO,
-            p_CLKOS_ENABLE="ENABLED",
-            p_CLKOS_CPHASE=settings.output - 1,
-            p_CLKOS_FPHASE=0,
-            p_FEEDBK_PATH="CLKOP",
-            p_OUTDIVIDER_MUXA="DIVA",
-            p_OUTDIVIDER_MUXB="DIVB",
-            i_CLKI=self._oscillator,
-            i_CLKFB=fast,
-            i_RST=0,
-            i_STDBY=0,
-            i_PHASESEL0=0,
-            i_PHASESEL1=0,
-            i_PHASEDIR=1,
-            i_PHASESTEP=1,
-            i_PHASELOADREG=1,
-            i_PLLWAKESYNC=0,
-            i_ENCLKOP=0,
-            i_ENCLKOS=0,
-            o_CLKOP=fast,
-            o_CLKOS=slow,
-            o_LOCK=locked,
-        )
+        m.submodules.pll = ecp5_pll(self._settings, self._oscillator, fast, locked, divided=(slow, USB_RATIO))
         start = ClockDomain("start", reset_less=True, local=True)
         m.domains += start
         m.d.comb += start.clk.eq(slow)

@@ -6,15 +6,13 @@ from typing import Protocol
 
 import numpy as np
 
+from ..hw.link.packets import PACKET_BYTES
 from .errors import DeviceError
 from .pins import Times
 from .usb_packets import SE0, J, Pid, data_packet, decode, encode, handshake, token
 
 CYCLES_PER_BIT = 4
 """Of a design's clock, 48 MHz."""
-
-PACKET_BYTES = 64
-"""Of an endpoint at full speed."""
 
 _ADDRESS = 5  # that the device is given
 _TURNAROUND = 18.0  # bits in which a device must begin to answer (USB 2.0, 7.1.19)

@@ -4,6 +4,9 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+PACKET_BYTES = 64
+"""Most bytes of a packet of data on full-speed USB."""
+
 
 class MarkedByte(data.Struct):
     """A byte, and whether it is the last one before a pause."""

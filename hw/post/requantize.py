@@ -40,7 +40,7 @@ from ..config import ACCUMULATOR_BITS
 from ..delay import delay
 from ..isa import MAX_LEFT_SHIFT, SHIFT_BITS
 from ..primitives.carry import CarryMultiplier, add
-from ..primitives.multiplier import Multiplier
+from ..primitives.multiplier import PORT_BITS, Multiplier
 
 MULTIPLIER_BITS = 31
 
@@ -52,8 +52,7 @@ NARROW_BITS = 20
 
 _LOWER_BITS = NARROW_BITS - 1  # of x in the second pass, without a sign
 _NUDGE = 30  # exponent
-_PORT_BITS = 18  # of a part: what a hardware multiplier takes
-_REST_BITS = NARROW_BITS - _PORT_BITS
+_REST_BITS = NARROW_BITS - PORT_BITS
 _SPLIT = _LOWER_BITS - _REST_BITS  # bits of the multiplier's lower half
 _PART_PRODUCT_BITS = NARROW_BITS + MULTIPLIER_BITS
 _PRODUCT_BITS = ACCUMULATOR_BITS + MULTIPLIER_BITS
@@ -174,7 +173,7 @@ class RequantizeLane(wiring.Component):
         """
         products = []
         for index, factor in enumerate((multiplier[:_SPLIT], multiplier[_SPLIT:])):
-            unit = Multiplier(signed(_PORT_BITS), signed(_PORT_BITS), site=f"{self._site}.multiplier_{index}")
+            unit = Multiplier(signed(PORT_BITS), signed(PORT_BITS), site=f"{self._site}.multiplier_{index}")
             m.submodules[f"most_{index}"] = unit
             m.d.comb += [unit.i_x.eq(part[_REST_BITS:]), unit.i_y.eq(factor)]
             products.append(unit.o)
@@ -186,7 +185,7 @@ class RequantizeLane(wiring.Component):
         m.d.sync += nudged.eq(Cat(rest.o[:_NUDGE], (rest.o[_NUDGE:] + nudge)[: len(nudged) - _NUDGE]))
         nudged = delay(m, nudged, 1, name="nudged")
 
-        low_bits = _LOWER_BITS + _PORT_BITS + 1
+        low_bits = _LOWER_BITS + PORT_BITS + 1
         low = Signal(signed(low_bits), reset_less=True)
         sum_low = add(m, platform, products[0], nudged[_REST_BITS:].as_signed(), signed(low_bits - _REST_BITS), name="low")
         m.d.sync += low.eq(Cat(nudged[:_REST_BITS], sum_low))
