@@ -86,7 +86,7 @@ def test_the_speech_commands_network_on_an_orangecrab(shared, tmp_path):
     data = shared / "data" / "kws01.npz"
     y, said = run_both(tmp_path, shared / "models" / "kws01_dscnn_int8.tflite", data, "orangecrab-25f")
     np.testing.assert_array_equal(y, np.load(data)["outputs"][:3])
-    assert "orangecrab-25f, fabric ecp5-25, 48 MHz, USB, is simulated at" in said
+    assert "orangecrab-25f, fabric ecp5-25, 72 MHz, USB, is simulated at" in said
     assert f"--fabric ecp5-25 --device serial://{tmp_path}/board\n" in said
 
 
