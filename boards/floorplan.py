@@ -1,18 +1,22 @@
-"""Which cell of the array sits in which multiplier and which block RAM of an LFE5U-85F.
+"""Which cell of the fabric sits in which multiplier and which block RAM of an LFE5U-85F.
 
 Left alone, nextpnr scatters the multipliers, and their wires cost a factor two in clock and more in build time. The chip has
 three rows of multipliers and, twelve tiles from each, a row of block RAM:
 
-    Y = 10   multipliers   first group of rows of the array     Y = 22   their weights
-    Y = 34   multipliers   second group                         Y = 46   their weights
-    Y = 58   multipliers   third group                          Y = 70   their weights
-                                                                Y = 82   activations
+    Y = 10   multipliers   first group of rows of the array              Y = 22   their weights
+    Y = 34   multipliers   second group                                  Y = 46   their weights
+    Y = 58   multipliers   third group, two rows less: requantizers      Y = 70   their weights, channel parameters
+                                                                         Y = 82   activations, depthwise unit
 
 Along a row of the chip lie the pairs of columns, left to right, each with its rows of the array side by side; a pair begins at
-the same place in all three, so sums go straight down. The last group ends next to the activations, where the results go.
+the same place in all three, so sums go straight down. They come out next to the requantizers of their channels, which lie
+between the last group and the activations, where the results go.
 """
 
-from ..hw.config import FabricConfig
+from collections.abc import Iterable
+
+from ..hw.config import STREAM_BYTES, FabricConfig
+from ..hw.mac.depthwise import KERNEL
 
 _MULTIPLIER_ROWS = (10, 34, 58)
 _MEMORY_ROWS = (22, 46, 70)
@@ -27,10 +31,11 @@ _MEMORY_COLUMNS = (
     62, 64, 69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93, 96, 98, 100, 102, 105, 107, 109, 111, 114, 116, 118, 120,
 )  # fmt: skip
 _MEMORIES = 4  # of a block
+_SEQUENCER = tuple(f"program.{block}" for block in range(4))
 
 
 def lfe5u_85(config: FabricConfig) -> dict[str, str]:
-    """The places of an array's multipliers and weight banks: site names, as `hw.mac` has them, to BELs.
+    """The places of an array's multipliers and weight banks, and of what lies around it: site names, as `hw` has them, to BELs.
 
     Raises ValueError where the array has another shape than the chip's three rows of 52 multipliers.
     """
@@ -45,14 +50,43 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
     for rows, y_multiplier, y_memory in zip(groups, _MULTIPLIER_ROWS, _MEMORY_ROWS, strict=True):
         for pair in range(config.pairs):
             for place, row in enumerate(rows, pair * pitch):
-                multiplier = _MULTIPLIERS[place % len(_MULTIPLIERS)]
                 site = f"cell_{row}_{pair}"
-                places[f"{site}.multiplier"] = f"X{_MULTIPLIER_COLUMNS[place]}/Y{y_multiplier}/MULT18_{multiplier}"
-                places[f"{site}.bank"] = f"X{_MEMORY_COLUMNS[place]}/Y{y_memory}/EBR{place % _MEMORIES}"
+                places[f"{site}.multiplier"] = _multiplier(place, y_multiplier)
+                places[f"{site}.bank"] = _memory(place, y_memory)
+    # The requantizers of a pair's channels take what its last group of rows leaves free.
+    lanes_a_pair = max(config.requant_lanes // config.pairs, 1)
+    for lane in range(config.requant_lanes):
+        pair, index = divmod(lane, lanes_a_pair)
+        place = len(groups[-1]) + index
+        if place < pitch:
+            places[f"requantize_{lane}.multiplier_0"] = _multiplier(pair * pitch + place, _MULTIPLIER_ROWS[-1])
+            places[f"channels_{lane}"] = _memory(pair * pitch + place, _MEMORY_ROWS[-1])
     # A byte of the activations lies in two neighbouring memories, in the middle of their row.
     blocks = 2 * config.rows
     first = (len(_MEMORY_COLUMNS) - blocks) // 2
     for block, place in enumerate(range(first, first + blocks)):
-        bel = f"X{_MEMORY_COLUMNS[place]}/Y{_ACTIVATION_ROW}/EBR{place % _MEMORIES}"
-        places[f"activations_{block // 2}.{block % 2}"] = bel
+        places[f"activations_{block // 2}.{block % 2}"] = _memory(place, _ACTIVATION_ROW)
+    # To both sides of them the depthwise unit, its first channels left, the others right; then the program. What is left over
+    # has its place in the row below.
+    for place, site in enumerate(_depthwise(config, range(2))):
+        places[site] = _memory(place, _ACTIVATION_ROW)
+    free = [(place, _ACTIVATION_ROW) for place in range(first + blocks, len(_MEMORY_COLUMNS))]
+    free += [(place, _MEMORY_ROWS[-1]) for place in range(pitch * config.pairs, len(_MEMORY_COLUMNS))]
+    for site, (place, row) in zip((*_depthwise(config, range(2, 4)), *_SEQUENCER), free, strict=False):
+        places[site] = _memory(place, row)
     return places
+
+
+def _depthwise(config: FabricConfig, quarters: Iterable[int]) -> Iterable[str]:
+    """The depthwise unit's memories that hold what some quarters of the channels need."""
+    for quarter in quarters:
+        yield from (f"depthwise.line_{line}.{quarter}" for line in range(KERNEL - 1))
+        yield from (f"depthwise.weights_{column * config.cols // STREAM_BYTES + quarter}" for column in range(KERNEL))
+
+
+def _multiplier(place: int, row: int) -> str:
+    return f"X{_MULTIPLIER_COLUMNS[place]}/Y{row}/MULT18_{_MULTIPLIERS[place % len(_MULTIPLIERS)]}"
+
+
+def _memory(place: int, row: int) -> str:
+    return f"X{_MEMORY_COLUMNS[place]}/Y{row}/EBR{place % _MEMORIES}"

@@ -34,12 +34,13 @@ class FabricConfig:
     cols                sums that the array makes: output channels of a tile; equal to `rows`, because the word that one
                         layer writes is the word that the next one reads
     row_groups          groups into which the array's rows are cut, with a register more between them: on the ECP5 one for
-                        each row of multipliers on the chip
+                        each row of multipliers on the chip; the last group may have fewer rows
     carry_rows          rows of the array, its last ones, that multiply by carry chains where the chip has too few multipliers
     weight_depth        words of the weight buffer; a word is rows x cols weights, one for every cell
     activation_bytes    bytes of activation memory
     requant_lanes       sums requantized a cycle; divides `cols`
-    requant_multipliers hardware multipliers that the requantizers may take, two a lane; lanes without are made of carry chains
+    requant_multipliers hardware multipliers that the requantizers may take, two a lane at most; what they do not multiply is
+                        made of carry chains
     tile_depth          entries of the channel-parameter memory; an entry serves one tile of `cols` output channels
     depthwise_tiles     tiles of `cols` channels whose 3x3 weights the depthwise unit holds; 0 leaves the unit out
     line_depth          widest input map of the depthwise unit
@@ -87,8 +88,8 @@ class FabricConfig:
             raise ValueError(f"fabric {self.name!r}: activation_bytes must be a multiple of rows, not {self.activation_bytes}")
         if self.carry_rows > self.rows:
             raise ValueError(f"fabric {self.name!r}: carry_rows must be at most rows, not {self.carry_rows}")
-        if self.row_groups > self.rows:
-            raise ValueError(f"fabric {self.name!r}: row_groups must be at most rows, not {self.row_groups}")
+        if self.group_of(self.rows - 1) != self.row_groups - 1:
+            raise ValueError(f"fabric {self.name!r}: {self.rows} rows do not make {self.row_groups} row_groups: one has none")
         if self.weight_depth < 2:
             raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
         self._check_steps()
@@ -132,9 +133,13 @@ class FabricConfig:
         return self.word_bytes // self.step_cycles
 
     def group_of(self, row: int) -> int:
-        """The group that a row of the array belongs to; the first groups take the rows that are left over."""
-        size, more = divmod(self.rows, self.row_groups)
-        return row // (size + 1) if row < more * (size + 1) else more + (row - more * (size + 1)) // size
+        """The group that a row of the array belongs to: all are of one size, but for the last one."""
+        return row // -(-self.rows // self.row_groups)
+
+    def lane_multipliers(self, lane: int) -> int:
+        """Hardware multipliers of a requantizer lane: the first lanes take those that are left over."""
+        each, more = divmod(self.requant_multipliers, self.requant_lanes)
+        return min(each + (lane < more), 2)
 
     @property
     def pairs(self) -> int:
@@ -283,7 +288,7 @@ _PRESETS = {
             weight_depth=1024,
             activation_bytes=65536,
             requant_lanes=16,
-            requant_multipliers=28,
+            requant_multipliers=16,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,
@@ -301,7 +306,7 @@ _PRESETS = {
             weight_depth=32,
             activation_bytes=65536,
             requant_lanes=16,
-            requant_multipliers=28,
+            requant_multipliers=16,
             tile_depth=256,
             depthwise_tiles=112,
             line_depth=512,

@@ -11,12 +11,13 @@ i --> loader --+--> program --> sequencer --> descriptor, launch
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .compact.fabric import CompactFabric
-from .config import FabricConfig
+from .config import STREAM_BYTES, FabricConfig
+from .delay import delay
 from .isa import Descriptor, Operation
 from .loader import Loader
 from .mac.array import SystolicArray
@@ -27,11 +28,14 @@ from .memory.weights import WeightBuffer
 from .post.channels import ChannelParameters
 from .post.post import PostProcessor
 from .post.vector import VectorUnit
+from .primitives.copies import copies
 from .sequencer import Sequencer
 from .store import Store
 from .stream_buffer import StreamBuffer
 
 _STARTS = 4  # programs that may wait
+_LOAD_LATENCY = 2  # cycles from the loader to memories that always take what comes
+_CHANNELS_A_COPY = 4
 
 
 class Fabric(wiring.Component):
@@ -60,7 +64,8 @@ class Fabric(wiring.Component):
         m.submodules.vector = vector = VectorUnit(config)
         m.submodules.post = post = PostProcessor(config)
         for unit in (ChannelParameters, DepthwiseUnit):
-            assert unit.load_latency_of(config) < Sequencer.FETCH_CYCLES, "a START would overtake a load"
+            latency = _LOAD_LATENCY + unit.load_latency_of(config)
+            assert latency < Sequencer.FETCH_CYCLES, "a START would overtake a load"
         m.submodules.store = store = Store(config)
         m.submodules.starts = starts = SyncFIFO(width=loader.starts.payload.shape().width, depth=_STARTS)
 
@@ -69,8 +74,6 @@ class Fabric(wiring.Component):
         connect(m, flipped(self.i), buffer.i)
         connect(m, buffer.o, loader.i)
         connect(m, loader.weights, weights.i)
-        connect(m, loader.channels, post.channels)
-        connect(m, loader.program, sequencer.program)
         connect(m, weights.load, array.load)
         m.d.comb += [
             weights.load_at.eq(loader.load_weights),
@@ -78,25 +81,47 @@ class Fabric(wiring.Component):
             weights.load_ring.eq(loader.ring),
             weights.set_ring.eq(loader.set_ring),
             weights.ring_base.eq(loader.load_address),
-            post.load_at.eq(loader.load_channels),
-            post.load_entry.eq(loader.load_address),
+        ]
+        # Memories that always take what comes lie far apart: each has a register of its own for the loader's words.
+        words = copies(m, platform, loader.i.payload, 3, name="word")
+        words = iter(delay(m, word, _LOAD_LATENCY - 1, name=f"word_{index}") for index, word in enumerate(words))
+        word = next(words)
+        m.d.comb += [
+            loader.channels.ready.eq(1),
+            post.channels.payload.eq(word),
+            post.channels.valid.eq(delay(m, loader.channels.valid, _LOAD_LATENCY, name="channels")),
+            post.load_at.eq(delay(m, loader.load_channels, _LOAD_LATENCY, name="load_channels")),
+            post.load_entry.eq(word),
+            sequencer.program.enable.eq(delay(m, loader.program.enable, _LOAD_LATENCY, name="program")),
+            sequencer.program.address.eq(delay(m, loader.program.address, _LOAD_LATENCY, name="program_address")),
+            sequencer.program.data.eq(next(words)),
         ]
         connect(m, loader.starts, starts.w_stream)
         connect(m, starts.r_stream, sequencer.starts)
-        m.d.comb += loader.idle.eq(sequencer.idle & ~starts.r_rdy)
+        # A WAIT comes two cycles or more behind its START.
+        m.d.sync += loader.idle.eq(sequencer.idle & ~starts.r_rdy)
 
-        # Results go first to the activation memory: the engines cannot wait, the loader can.
-        write = activations.write
-        m.d.comb += loader.activations_ready.eq(~post.write.enable)
+        # Results go first to the activation memory: the engines cannot wait, the loader can. What waits is written before the
+        # next program begins, as nothing else is then.
+        write, load = activations.write, loader.activations
+        layout = data.StructLayout({"address": load.address.shape(), "data": load.data[:STREAM_BYTES].as_value().shape()})
+        m.submodules.buffer_activations = waiting = StreamBuffer(layout)
+        m.d.comb += [
+            waiting.i.valid.eq(load.enable),
+            loader.activations_ready.eq(waiting.i.ready),
+            waiting.i.payload.address.eq(load.address),
+            waiting.i.payload.data.eq(load.data.as_value()),
+            waiting.o.ready.eq(~post.write.enable),
+        ]
         with m.If(post.write.enable):
             m.d.comb += [write.enable.eq(1), write.address.eq(post.write.address), write.count.eq(post.write.count)]
             m.d.comb += write.data.eq(post.write.data)
         with m.Else():
             m.d.comb += [
-                write.enable.eq(loader.activations.enable),
-                write.address.eq(loader.activations.address),
-                write.count.eq(loader.activations.count),
-                write.data.eq(loader.activations.data),
+                write.enable.eq(waiting.o.valid),
+                write.address.eq(waiting.o.payload.address),
+                write.count.eq(STREAM_BYTES),
+                write.data.as_value().eq(waiting.o.payload.data),
             ]
 
         # Running a descriptor
@@ -124,29 +149,32 @@ class Fabric(wiring.Component):
         engines = [(is_operation[Operation.MAC], array)]
         if config.depthwise_tiles:
             m.submodules.depthwise = depthwise = DepthwiseUnit(config)
-            connect(m, loader.depthwise, depthwise.i)
+            word = next(words)
             m.d.comb += [
-                depthwise.load_at.eq(loader.load_depthwise),
-                depthwise.load_entry.eq(loader.load_address),
+                depthwise.i.payload.eq(word),
+                depthwise.i.valid.eq(delay(m, loader.depthwise.valid, _LOAD_LATENCY, name="depthwise")),
+                depthwise.load_at.eq(delay(m, loader.load_depthwise, _LOAD_LATENCY, name="load_depthwise")),
+                depthwise.load_entry.eq(word),
                 depthwise.descriptor.eq(descriptor),
                 depthwise.start.eq(sequencer.launch),
             ]
             engines.append((is_operation[Operation.DEPTHWISE], depthwise))
-        else:
-            m.d.comb += loader.depthwise.ready.eq(1)
+        m.d.comb += loader.depthwise.ready.eq(1)
         engines.append((~Cat(selected for selected, _ in engines).any(), vector))
-        for selected, engine in engines:
+        # Which engine runs holds still, so it may come late; a copy for each group of channels.
+        running = copies(m, platform, Cat(selected for selected, _ in engines), config.cols // _CHANNELS_A_COPY, name="running")
+        for index, (selected, engine) in enumerate(engines):
             m.d.comb += [
                 engine.i_step.eq(walker.o_step),
                 engine.i_step.valid.eq(walker.o_step.valid & selected),
                 engine.i_activations.eq(activations.o_data),
             ]
-            with m.If(selected):
-                m.d.comb += [
-                    post.i.valid.eq(engine.o.valid),
-                    post.i.marks.eq(engine.o.marks),
-                    post.i.sums.eq(engine.o.sums),
-                ]
+            for copy, group in enumerate(running):
+                with m.If(group[index]):
+                    if not copy:
+                        m.d.comb += [post.i.valid.eq(engine.o.valid), post.i.marks.eq(engine.o.marks)]
+                    for channel in range(copy * _CHANNELS_A_COPY, (copy + 1) * _CHANNELS_A_COPY):
+                        m.d.comb += post.i.sums[channel].eq(engine.o.sums[channel])
         m.d.comb += [
             array.i_address.eq(walker.o_address),
             vector.add.eq(is_operation[Operation.ADD]),

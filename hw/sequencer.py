@@ -15,7 +15,10 @@ from .delay import delay
 from .isa import DESCRIPTOR_WORDS, RECORD_WORDS, Answer, Descriptor, Header, Operation, Record
 from .loader import ProgramWrite
 from .primitives.bank import Bank
+from .primitives.copies import copies
 from .readahead import ReadAhead
+
+_WORDS_A_COPY = 6  # of a descriptor, that one copy of what memory gives serves
 
 
 class Activity(data.Struct):
@@ -64,7 +67,7 @@ class Sequencer(wiring.Component):
         ready = Signal()  # the next descriptor is complete
         take = Signal()  # it becomes the current one
         fetch = Signal()  # begin at the address that `starts` gives
-        self._fetch(m, ready, take, fetch)
+        self._fetch(m, platform, ready, take, fetch)
 
         total = Signal(32, reset_less=True)
         until_store = Signal(32, reset_less=True)
@@ -133,7 +136,7 @@ class Sequencer(wiring.Component):
         """Counts, and writes a layer's counters to memory when it has `finished`. Gives what reads them, and how many words."""
         config = self._config
         depth = config.record_depth * RECORD_WORDS
-        m.submodules.records = memory = Bank(width=32, depth=depth)
+        m.submodules.records = memory = Bank(width=32, depth=depth, site="records")
         m.submodules.reader = reader = ReadAhead(
             32, address_bits=ceil_log2(depth), count_bits=bits_for(depth), latency=Bank.LATENCY
         )
@@ -174,10 +177,10 @@ class Sequencer(wiring.Component):
         ]
         return reader, words
 
-    def _fetch(self, m, ready, take, fetch):
+    def _fetch(self, m, platform, ready, take, fetch):
         """Fills the next descriptor word by word, stops behind END, and makes it the current one two cycles after `take`."""
         config = self._config
-        m.submodules.program = memory = Bank(width=32, depth=config.program_words)
+        m.submodules.program = memory = Bank(width=32, depth=config.program_words, site="program")
         pointer = Signal(range(config.program_words))
         words = Signal(data.ArrayLayout(32, DESCRIPTOR_WORDS), reset_less=True)
         coming = Descriptor(words.as_value())
@@ -195,7 +198,7 @@ class Sequencer(wiring.Component):
 
         # A one that walks past the words as their addresses go out, and `lag` further as they arrive: no wire has many readers.
         lag = Bank.LATENCY + 1
-        incoming = delay(m, memory.o_data, 1, name="incoming")
+        incoming = copies(m, platform, memory.o_data, -(-DESCRIPTOR_WORDS // _WORDS_A_COPY), name="incoming")
         walk = [Signal(name=f"walk_{word}") for word in range(DESCRIPTOR_WORDS + lag)]
         taking = delay(m, take, 1, name="take")
         begin = Signal()
@@ -211,7 +214,7 @@ class Sequencer(wiring.Component):
             m.d.sync += fetching.eq(0)
         for word in range(DESCRIPTOR_WORDS):
             with m.If(walk[word + lag]):
-                m.d.sync += words[word].eq(incoming)
+                m.d.sync += words[word].eq(incoming[word // _WORDS_A_COPY])
         with m.If(take):
             m.d.sync += complete.eq(0)
         with m.Elif(walk[-1]):

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from ..delay import delay
 from .crc import Crc32
 from .framing import HEADER_BYTES, IDENTITY_WORDS, FrameHeader, field_bytes
 
@@ -60,6 +61,7 @@ class FrameSender(wiring.Component):
         halves = [[self._identity >> (32 * word + 16 * upper) & 0xFFFF for upper in (0, 1)] for word in range(IDENTITY_WORDS)]
         told = Cat(Const(half, 16) for left in range(IDENTITY_WORDS) for half in halves[-left % IDENTITY_WORDS])
         place = Cat(source[0], words_left[: exact_log2(IDENTITY_WORDS)])
+        identity = delay(m, told.word_select(place, 16), 1, name="identity")
         behind_header = Signal(16)
         with m.Switch(source[1:3]):
             with m.Case(_CRC >> 1 & 3):
@@ -67,7 +69,7 @@ class FrameSender(wiring.Component):
             with m.Case(_WORD >> 1 & 3):
                 m.d.sync += behind_header.eq(self.word.word_select(source[0], 16))
             with m.Default():
-                m.d.sync += behind_header.eq(told.word_select(place, 16))
+                m.d.sync += behind_header.eq(identity)
         counted = crc.idle & ~crc.strobe
         waiting = (bytes_left == 0) & counted & ~self.idle
         m.d.sync += [

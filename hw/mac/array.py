@@ -17,7 +17,7 @@ Weights at array rate: a step may name any word of the weight buffer, so the inn
 accumulator a column is enough.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,6 +25,7 @@ from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
 from ..engine import Results, Step
 from ..primitives.carry import add
+from ..primitives.copies import copies
 from .cell import LOW_BITS, PACKED_BITS, PairCell, PairSums, unpacked_sums
 
 
@@ -66,8 +67,11 @@ class SystolicArray(wiring.Component):
             }
         )
 
-    INPUT_LATENCY = 2
+    INPUT_LATENCY = 3
     """Cycles from a step to the first row, which may lie far from what gives the steps."""
+
+    LOAD_LATENCY = 2
+    """Cycles from a load to the first step that finds it in the cells."""
 
     @classmethod
     def latency_of(cls, config: FabricConfig) -> int:
@@ -120,18 +124,17 @@ class SystolicArray(wiring.Component):
             row_address = delay(m, row_address, 1, name=f"address_{row}", ones=True)
 
         # A pair's sums come `pairs` cycles before those of all pairs, which `align` brings together.
-        step = delay(m, self.i_step, self.latency - config.pairs, name="step")
+        step = delay(m, self.i_step, self.latency - config.pairs - 1, name="step")
         for pair in range(config.pairs):
             self._accumulate(m, platform, pair, sums[pair], step)
-            if pair + 1 < config.pairs:
-                step = delay(m, step, 1, name=f"step_{pair}")
+            step = delay(m, step, 1, name=f"step_{pair}")
         m.d.sync += [self.o.valid.eq(step.valid & step.last), self.o.marks.eq(step.marks)]
         return m
 
     def _loads(self, m):
         """The load port, its weights packed, for each group of rows and each pair of columns.
 
-        It travels as the steps do, so that a step two cycles after a load meets the new word in every cell.
+        It travels as the steps do, so that a step `LOAD_LATENCY` cycles after a load meets the new word in every cell.
         """
         config = self._config
         layout = data.StructLayout(
@@ -143,13 +146,16 @@ class SystolicArray(wiring.Component):
             }
         )
         load = Signal(layout, reset_less=True)
+        enable, address, row, quad, weights = (
+            delay(m, getattr(self.load, name), 1, name=f"load_{name}") for name in ("enable", "address", "row", "quad", "data")
+        )
         m.d.sync += [
-            load.address.eq(self.load.address),
-            load.row.eq(Mux(self.load.enable, 1 << self.load.row, 0)),
-            load.quad.eq(1 << self.load.quad),
+            load.address.eq(address),
+            load.row.eq(Mux(enable, 1 << row, 0)),
+            load.quad.eq(1 << quad),
         ]
         for half in range(STREAM_BYTES // 2):
-            first, second = self.load.data[2 * half], self.load.data[2 * half + 1]
+            first, second = weights[2 * half], weights[2 * half + 1]
             m.d.sync += load.packed[half].eq((second << LOW_BITS) + first)
         loads = []
         bits = load.as_value()
@@ -162,7 +168,7 @@ class SystolicArray(wiring.Component):
         return loads
 
     def _accumulate(self, m, platform, pair, sums, step):
-        """Adds up a column pair over the steps of a result and aligns it with the rightmost pair."""
+        """Adds up a column pair over the steps of a result and aligns it with the rightmost pair; `step` is a cycle early."""
         config = self._config
         bits = config.accumulator_bits
         whole = Signal.like(sums, name=f"sums_{pair}")
@@ -171,12 +177,13 @@ class SystolicArray(wiring.Component):
             whole.low.eq(delay(m, sums.low, PairCell.FOLD_LAG, name=f"low_{pair}")),
             whole.fold.eq(sums.fold),
         ]
-        for half, unpacked in enumerate(unpacked_sums(whole, bits)):
+        steers = copies(m, platform, Cat(step.valid, ~step.first), 2, name=f"steer_{pair}")
+        for (valid, more), (half, unpacked) in zip(steers, enumerate(unpacked_sums(whole, bits)), strict=True):
             combined = Signal(signed(bits), name=f"combined_{pair}_{half}", reset_less=True)
             accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}", reset_less=True)
             m.d.sync += combined.eq(unpacked)
-            total = add(m, platform, combined, accumulator, signed(bits), name=f"total_{pair}_{half}", y_gate=~step.first)
-            with m.If(step.valid):
+            total = add(m, platform, combined, accumulator, signed(bits), name=f"total_{pair}_{half}", y_gate=more)
+            with m.If(valid):
                 m.d.sync += accumulator.eq(total)
             aligned = delay(m, accumulator, config.pairs - 1 - pair, name=f"align_{pair}_{half}")
             m.d.comb += self.o.sums[2 * pair + half].eq(aligned)

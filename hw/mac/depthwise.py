@@ -167,7 +167,7 @@ class DepthwiseUnit(wiring.Component):
                 lane.pad.eq(pads[channel // _GROUP]),
                 self.o.sums[channel].eq(lane.o),
             ]
-        starting = delay(m, self.start, 1, name="starting")
+        (starting,) = copies(m, platform, self.start, 1, name="starting")
         start = delay(m, starting, 1, name="started")  # what is derived from the descriptor is ready by then
         step = self._steps(m, self.start | starting | start)
         self._feed(m, start, step, control, lanes)

@@ -58,7 +58,7 @@ class ActivationMemory(wiring.Component):
     """
 
     READ_LATENCY = Bank.LATENCY + 6
-    WRITE_LATENCY = 4 + _COMPARE_LATENCY
+    WRITE_LATENCY = 5 + _COMPARE_LATENCY
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -77,13 +77,13 @@ class ActivationMemory(wiring.Component):
         offset_bits = exact_log2(rows)
 
         # Write: the bytes, each with its strobe, rotated to their lanes, and an address a lane.
-        count = Mux(self.write.enable, self.write.count, 0)
+        count = delay(m, Mux(self.write.enable, self.write.count, 0), 1, name="count")
         strobes = _more_than(m, count, rows, name="count")
         given = [
-            Cat(delay(m, self.write.data[position], _COMPARE_LATENCY, name=f"write_{position}"), strobes[position])
+            Cat(delay(m, self.write.data[position], 1 + _COMPARE_LATENCY, name=f"write_{position}"), strobes[position])
             for position in range(rows)
         ]
-        write_address = delay(m, self.write.address, _COMPARE_LATENCY, name="write_address")
+        write_address = delay(m, self.write.address, 1 + _COMPARE_LATENCY, name="write_address")
         written = _rotate(m, given, write_address[:offset_bits], up=True, name="write")
         write_words = self._words(m, delay(m, write_address, 1, name="write_address_late"), name="write")
 

@@ -21,6 +21,7 @@ from ..config import FabricConfig
 from ..delay import delay
 from ..engine import Step
 from ..isa import Descriptor, Operation
+from ..primitives.copies import copies
 from .activations import ActivationMemory, ActivationRead
 from .weights import WeightRequest
 
@@ -91,11 +92,9 @@ class WindowWalker(wiring.Component):
         descriptor = self.descriptor
         reach = signed(config.activation_address_bits + 2)
 
-        start = Signal()
-        m.d.sync += start.eq(self.start)
-        turn = self._queue(m, start, self._loops(m, start))
-
-        self._pace(m, turn)
+        (start,) = copies(m, platform, self.start, 1, name="start")
+        turn, following = self._queue(m, start, self._loops(m, start))
+        self._pace(m, turn, following)
         m.d.comb += [
             self.weights.start.eq(start),
             self.weights.base.eq(descriptor.weight_base),
@@ -160,7 +159,7 @@ class WindowWalker(wiring.Component):
         return turn, running, go
 
     def _queue(self, m, start, loops):
-        """The step to take next, `active` where there is one; two more wait behind it."""
+        """The step to take next, `active` where there is one, and the one behind it; another one waits behind that."""
         coming, running, go = loops
         room = Signal(init=1)  # for one more step, whether or not one is taken meanwhile
         m.d.comb += go.eq(running & room)
@@ -175,10 +174,16 @@ class WindowWalker(wiring.Component):
             ahead = filled[place - 1] if place else 1
             m.d.sync += filled[place].eq(Mux(self.taken, behind_filled | (filled[place] & go), filled[place] | (ahead & go)))
         m.d.sync += room.eq(self.taken | (~filled[-1] & ~(filled[-2] & go)))
-        return slots[0]
+        following = Signal(_Turn)
+        m.d.comb += following.eq(Mux(filled[1], slots[1], coming))
+        return slots[0], following
 
-    def _pace(self, m, turn):
-        """Decides whether the step is taken now, and says why not."""
+    def _pace(self, m, turn, following):
+        """Decides whether the step is taken now, and says why not.
+
+        Whether it must wait for what takes the results is known from the cycle before, for this step and for `following`: the
+        decision has many readers, so little may come before it.
+        """
         config = self._config
         # A depthwise step is a word of the input: where the window skips centres, results come less often than steps, also
         # from the last centre of a tile to the first of the next.
@@ -193,26 +198,43 @@ class WindowWalker(wiring.Component):
             & (descriptor.window_stride >= pace)
             & ((descriptor.window_row != 0) | (descriptor.window_column + 1 >= pace))
         )
-        result_waits = self._timer(m, self.taken & turn.result_end & ~free, pace, name="result")
-        tile_waits = self._timer(m, self.taken & turn.tile_end & ~descriptor.repeat, config.tile_cycles, name="tile")
+        waits = [
+            self._timer(m, turn.result_end & ~free, pace, name="result"),
+            self._timer(m, turn.tile_end & ~descriptor.repeat, config.tile_cycles, name="tile"),
+        ]
+        (result_stays, result_taken), (tile_stays, tile_taken) = waits
+        stays = Signal(_Turn)
+        m.d.comb += stays.eq(Mux(self.active, turn, following))
         paced = Signal()
+        m.d.sync += paced.eq(
+            Mux(
+                self.taken,
+                (following.result_end & result_taken) | (following.tile_end & tile_taken),
+                (stays.result_end & result_stays) | (stays.tile_end & tile_stays),
+            )
+        )
         m.d.comb += [
-            paced.eq((turn.result_end & result_waits) | (turn.tile_end & tile_waits)),
             self.taken.eq(self.active & self.weight_ready & ~paced),
             self.stalled.eq(self.active & paced),
             self.starved.eq(self.active & ~paced & ~self.weight_ready),
         ]
 
-    def _timer(self, m, event, cycles, *, name):
-        """High for `cycles - 1` cycles after an event."""
+    def _timer(self, m, begins, cycles, *, name):
+        """Runs for `cycles - 1` cycles from a taken step with `begins` on.
+
+        Gives whether it will run in the next cycle: where no step is taken now, and where one is.
+        """
         waits = Signal(name=f"{name}_waits")
         cycles = Value.cast(cycles)
         timer = Signal(len(cycles), name=f"{name}_timer")
-        with m.If(event):
-            m.d.sync += [timer.eq(cycles - 1), waits.eq(cycles > 1)]
-        with m.Elif(waits):
-            m.d.sync += [timer.eq(timer - 1), waits.eq(timer != 1)]
-        return waits
+        stays = waits & (timer != 1)
+        taken = Mux(begins, cycles > 1, stays)
+        m.d.sync += waits.eq(Mux(self.taken, taken, stays))
+        with m.If(self.taken & begins):
+            m.d.sync += timer.eq(cycles - 1)
+        with m.Else():
+            m.d.sync += timer.eq(timer - 1)
+        return stays, taken
 
     def _positions(self, m, start, turn, reach):
         """Byte column within the input row, row number, and byte address of the row, three cycles after the step.

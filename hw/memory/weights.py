@@ -19,9 +19,7 @@ from amaranth.utils import exact_log2
 
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
-from ..mac.array import WeightLoad
-
-_LOAD_LATENCY = 2  # cycles from a load to the first step that finds it in the cells
+from ..mac.array import SystolicArray, WeightLoad
 
 
 class WeightRequest(wiring.Signature):
@@ -87,7 +85,7 @@ class WeightBuffer(wiring.Component):
         claimed = Signal()  # a ring word begins to be written
 
         self._load(m, first, room, claimed, loaded)
-        arrived = delay(m, loaded, _LOAD_LATENCY, name="arrived")
+        arrived = delay(m, loaded, SystolicArray.LOAD_LATENCY, name="arrived")
         self._read(m, first, level, arrived, released)
 
         drained = delay(m, released, self._step_latency, name="drained")

@@ -3,6 +3,8 @@
 memory (a bank a lane) --> next tile's registers --> this tile's registers --> lanes
 """
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -15,6 +17,7 @@ from ..primitives.copies import copies
 from .requantize import Channel
 
 _WORD_BITS = 36
+_LANES_A_GROUP = 4
 _CHANNEL_WORDS = -(-Shape.cast(Channel).width // _WORD_BITS)
 
 
@@ -26,7 +29,7 @@ class ChannelParameters(wiring.Component):
     later and which must be fetched by then: `FabricConfig.tile_cycles` after the last. `o` is the current tile's channels.
     """
 
-    ADVANCE_LATENCY = 2
+    ADVANCE_LATENCY = 4
 
     @staticmethod
     def load_latency_of(config: FabricConfig) -> int:
@@ -53,23 +56,24 @@ class ChannelParameters(wiring.Component):
         beats, lanes = config.beats, config.requant_lanes
         words = _CHANNEL_WORDS * beats
         depth = config.tile_depth * words
-        banks = [Bank(width=_WORD_BITS, depth=depth) for _ in range(lanes)]
+        banks = [Bank(width=_WORD_BITS, depth=depth, site=f"channels_{lane}") for lane in range(lanes)]
         for lane, bank in enumerate(banks):
             m.submodules[f"bank_{lane}"] = bank
         self._load(m, banks)
 
-        # Fetch `words` words into `coming`, one a cycle, whenever it is empty: a one walks along with them.
+        # Fetch `words` words into `coming`, one a cycle, as soon as what it holds has its turn: a one walks along with them.
+        # The first of them comes a cycle after that turn has reached the lanes.
         pointer = Signal(range(depth))
-        start, next_tile, begin = Signal(), Signal(), Signal()
+        next_tile, begin = Signal(), Signal()
+        (start,) = copies(m, platform, self.start, 1, name="start")
         fresh = Signal()  # the first entry since `start`: it becomes the current one by itself
-        m.d.sync += start.eq(self.start)
         m.d.comb += [begin.eq(start | next_tile)]
         walk = [Signal(name=f"walk_{word}") for word in range(words + Bank.LATENCY)]
-        complete = Signal()
+        assert Bank.LATENCY == 2
         m.d.sync += walk[0].eq(begin & ~self.start)
-        for sooner, later in zip(walk, [*walk[1:], complete], strict=True):
+        for sooner, later in pairwise(walk):
             m.d.sync += later.eq(sooner & ~self.start & ~start)
-        m.d.comb += next_tile.eq(self.advance | (fresh & complete))
+        m.d.sync += next_tile.eq(self.advance | (fresh & walk[-1] & ~self.start & ~start))
         with m.If(self.start):
             m.d.sync += [pointer.eq(self.entry << ceil_log2(words)), fresh.eq(1)]
         with m.Else():
@@ -79,11 +83,11 @@ class ChannelParameters(wiring.Component):
 
         coming = Signal(data.ArrayLayout(Channel, config.cols), reset_less=True)
         current = Signal.like(coming)
-        turns = copies(m, platform, next_tile, lanes, name="turn")
+        turns = self._spread(m, platform, next_tile, name="turn")
         for word in range(words):
             beat, part = divmod(word, _CHANNEL_WORDS)
-            # The walk's copies are registers, so that they come from the place before.
-            arrived = copies(m, platform, walk[word + Bank.LATENCY - 1], lanes, name=f"arrived_{word}")
+            # The walk's copies come two cycles late, so they are those of two places before.
+            arrived = self._spread(m, platform, walk[word + Bank.LATENCY - 2], name=f"arrived_{word}")
             for lane, bank in enumerate(banks):
                 target = coming[beat * lanes + lane].as_value()[part * _WORD_BITS : (part + 1) * _WORD_BITS]
                 with m.If(arrived[lane]):
@@ -95,6 +99,12 @@ class ChannelParameters(wiring.Component):
                     m.d.sync += current[channel].eq(coming[channel])
         m.d.comb += self.o.eq(current)
         return m
+
+    def _spread(self, m, platform, bit, *, name):
+        """A copy for every lane, two cycles late: the lanes lie along the whole chip, so it takes two steps to reach them."""
+        lanes = self._config.requant_lanes
+        groups = copies(m, platform, bit, -(-lanes // _LANES_A_GROUP), name=f"{name}_group")
+        return [copies(m, platform, groups[lane // _LANES_A_GROUP], 1, name=f"{name}_{lane}")[0] for lane in range(lanes)]
 
     def _load(self, m, banks):
         """Collects a channel's three stream words, and writes its memory words into its lane's bank."""

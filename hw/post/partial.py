@@ -18,10 +18,12 @@ class PartialSums(wiring.Component):
     """Adds waiting sums to results (`add`), keeps the totals (`keep`) or hands them on, in the order in which they come.
 
     The k-th result since `start` belongs to entry k. `o` follows `i` by `LATENCY` cycles; where `keep` is high `o.valid`
-    stays low and `kept` marks the layer's last result.
+    stays low and `kept` marks the layer's last result. `early` and `tile_end`: a result comes on `o`, and a tile's last
+    one, `EARLY` cycles later.
     """
 
     LATENCY = 1 + Bank.LATENCY + 1
+    EARLY = 2
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -33,6 +35,8 @@ class PartialSums(wiring.Component):
                 "i": In(Results(config)),
                 "o": Out(Results(config)),
                 "kept": Out(1),
+                "tile_end": Out(1),
+                "early": Out(1),
             }
         )
 
@@ -46,9 +50,11 @@ class PartialSums(wiring.Component):
         with m.Elif(self.i.valid):
             m.d.sync += index.eq(index + 1)
 
-        valid = delay(m, self.i.valid, self.LATENCY, name="valid")
+        early_valid = delay(m, self.i.valid, self.LATENCY - self.EARLY, name="early_valid")
+        early_marks = delay(m, self.i.marks, self.LATENCY - self.EARLY, name="early_marks")
+        valid = delay(m, early_valid, self.EARLY, name="valid")
+        marks = delay(m, early_marks, self.EARLY, name="marks")
         keep = delay(m, self.keep, 1, name="keep")
-        marks = delay(m, self.i.marks, self.LATENCY, name="marks")
         # Each group of channels has a bank and what drives it to itself.
         groups = -(-config.cols // _GROUP)
         places = copies(m, platform, index, groups, name="place")
@@ -76,5 +82,7 @@ class PartialSums(wiring.Component):
             self.o.marks.eq(marks),
             self.o.valid.eq(valid & ~keep),
             self.kept.eq(valid & keep & marks.layer_end),
+            self.early.eq(early_valid & ~keep),
+            self.tile_end.eq(self.early & early_marks.tile_end),
         ]
         return m

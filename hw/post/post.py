@@ -7,7 +7,7 @@ i --> partial sums --> hold --> requant_lanes requantizers --> writer --> write
 A held result goes to the requantizers in `beats` of `requant_lanes` sums; where the layer is wide each beat takes two passes.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -19,9 +19,9 @@ from ..memory.activations import ActivationMemory, ActivationWrite
 from ..primitives.copies import copies
 from .channels import ChannelParameters
 from .partial import PartialSums
-from .requantize import MULTIPLIERS, OutputRange, RequantizeLane
+from .requantize import OutputRange, RequantizeLane
 
-_LANES_A_COPY = 4  # that one copy of the output's range serves
+_LANES_A_COPY = 4  # that one copy of what holds for all of them serves
 
 
 class _Beat(data.Struct):
@@ -70,10 +70,11 @@ class PostProcessor(wiring.Component):
         config = self._config
         descriptor = self.descriptor
 
+        (start,) = copies(m, platform, self.start, 1, name="start")  # the first result comes many cycles later
         m.submodules.partial = partial = PartialSums(config)
         connect(m, flipped(self.i), partial.i)
         m.d.comb += [
-            partial.start.eq(self.start),
+            partial.start.eq(start),
             partial.add.eq(descriptor.partial_in),
             partial.keep.eq(descriptor.partial_out),
         ]
@@ -82,7 +83,7 @@ class PostProcessor(wiring.Component):
         m.d.comb += [
             parameters.load_at.eq(self.load_at),
             parameters.load_entry.eq(self.load_entry),
-            parameters.start.eq(self.start),
+            parameters.start.eq(start),
             parameters.entry.eq(descriptor.tile_base),
         ]
 
@@ -91,19 +92,26 @@ class PostProcessor(wiring.Component):
             m.d.sync += output_range[name].eq(descriptor[name])
         ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
 
-        now, beat, upper, advance = self._beats(m, partial.o, output_range.wide)
-        m.d.comb += parameters.advance.eq(advance & ~descriptor.repeat)
+        now, beat, upper = self._beats(m, partial.o, output_range.wide)
+        # The parameters of the next tile come right behind this one's last pass.
+        assert PartialSums.EARLY + 2 == ChannelParameters.ADVANCE_LATENCY
+        narrow, wide = (
+            delay(m, partial.tile_end, config.result_pace(wide=wide) - 1, name=f"tile_end_{wide}") for wide in (False, True)
+        )
+        m.d.comb += parameters.advance.eq(Mux(output_range.wide, wide, narrow) & ~descriptor.repeat)
         held = Signal(data.ArrayLayout(signed(config.accumulator_bits), config.cols), reset_less=True)
         negative = Signal(config.cols, reset_less=True)
-        with m.If(partial.o.valid):
-            m.d.sync += held.eq(partial.o.sums)
-            m.d.sync += negative.eq(Cat(output_range.average & (number < 0) for number in partial.o.sums))
+        groups = -(-config.cols // _LANES_A_COPY)
+        holds = copies(m, platform, delay(m, partial.early, PartialSums.EARLY - 1, name="early_valid"), groups, name="hold")
+        for channel, number in enumerate(partial.o.sums):
+            with m.If(holds[channel // _LANES_A_COPY]):
+                m.d.sync += [held[channel].eq(number), negative[channel].eq(output_range.average & (number < 0))]
         # What a beat chooses among takes a register more.
         lag = int(config.beats > 1)
         results = []
         for lane in range(config.requant_lanes):
             m.submodules[f"lane_{lane}"] = requantize = RequantizeLane(
-                multipliers=(lane + 1) * MULTIPLIERS <= config.requant_multipliers, site=f"requantize_{lane}"
+                multipliers=config.lane_multipliers(lane), site=f"requantize_{lane}"
             )
             channels = range(lane, config.cols, config.requant_lanes)
             for port, choices in (
@@ -120,7 +128,7 @@ class PostProcessor(wiring.Component):
             results.append(requantize.o)
         # The walk of the output goes a cycle ahead of the results, and waits for them in a register.
         early = delay(m, now, lag + RequantizeLane.LATENCY - 1, name="early")
-        self._write(m, results, early)
+        self._write(m, start, results, early)
 
         finished = Signal()
         m.d.sync += finished.eq((early.valid & early.end & early.marks.layer_end) | partial.kept)
@@ -128,8 +136,7 @@ class PostProcessor(wiring.Component):
         return m
 
     def _beats(self, m, results, wide):
-        """What is done with the held result: (the beat, its index, whether this is its upper part, whether the next cycle is
-        the tile's last one)."""
+        """What is done with the held result: (the beat, its index, whether this is its upper part)."""
         config = self._config
         last = config.beats - 1
         now = Signal(_Beat)
@@ -144,13 +151,9 @@ class PostProcessor(wiring.Component):
         with m.Else():
             m.d.sync += [beat.eq(Mux(at_end, 0, beat + 1)), busy.eq(busy & ~at_end), upper.eq(busy & ~at_end & wide)]
         m.d.comb += [now.valid.eq(busy & ~upper), now.end.eq(at_end), now.marks.eq(marks)]
-        # The parameters of the next tile come right behind this one's last beat.
-        assert ChannelParameters.ADVANCE_LATENCY == 2
-        before = Mux(wide, upper & at_end, busy & (beat == last - 1)) if last else upper
-        advance = (busy & before & marks.tile_end) | (results.valid & ~wide & results.marks.tile_end if not last else 0)
-        return now, beat, upper, advance
+        return now, beat, upper
 
-    def _write(self, m, results, beat):
+    def _write(self, m, start, results, beat):
         """Walks the output tensor: columns, rows, tiles; the last tile may be narrower."""
         config = self._config
         descriptor = self.descriptor
@@ -165,7 +168,7 @@ class PostProcessor(wiring.Component):
         def lanes_of(last):
             return Mux(last, descriptor.last_lanes, config.cols)
 
-        started = delay(m, self.start, 2, name="started")
+        started = delay(m, start, 1, name="started")
         count = Signal(range(config.cols + 1))
         position = Signal(bits, name="position")
         m.d.comb += count.eq(Mux(lanes_left > config.requant_lanes, config.requant_lanes, lanes_left))
@@ -176,7 +179,7 @@ class PostProcessor(wiring.Component):
         ]
         for lane, value in enumerate(results):
             m.d.comb += self.write.data[lane].eq(value)
-        with m.If(self.start):
+        with m.If(start):
             m.d.sync += [
                 tile.eq(descriptor.write_address),
                 row.eq(descriptor.write_address),

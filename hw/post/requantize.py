@@ -28,8 +28,8 @@ for each sum, one cycle after the other, the upper part first:
 
     x * multiplier = (upper * multiplier) * 2**19 + lower * multiplier
 
-    cycle  1 bias   2 which part   3 to 6 multiply   7 the upper part's product   8, 9, 10 shift   11 round, zero point
-           12, 13, 14 range
+    cycle  1 bias   2 which part   3 to 7 multiply   8 the upper part's product   9, 10, 11 shift   12 round, zero point
+           13, 14, 15 range
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -44,19 +44,18 @@ from ..primitives.multiplier import PORT_BITS, Multiplier
 
 MULTIPLIER_BITS = 31
 
-MULTIPLIERS = 2
-"""Hardware multipliers of a lane that has any."""
-
 NARROW_BITS = 20
 """Bits of a sum with its bias that takes one pass: its magnitude is below 2**19. Others are wide and take two."""
 
 _LOWER_BITS = NARROW_BITS - 1  # of x in the second pass, without a sign
 _NUDGE = 30  # exponent
 _REST_BITS = NARROW_BITS - PORT_BITS
-_SPLIT = _LOWER_BITS - _REST_BITS  # bits of the multiplier's lower half
+_SPLIT = PORT_BITS - 1  # bits of the multiplier's lower half, without a sign
 _PART_PRODUCT_BITS = NARROW_BITS + MULTIPLIER_BITS
 _PRODUCT_BITS = ACCUMULATOR_BITS + MULTIPLIER_BITS
 _PRODUCT_CYCLES = 5
+_SUM_CYCLES = 2 + _PRODUCT_CYCLES + 1  # until both parts' products are one
+_LEVELS = 2  # additions between registers: half the flip-flops
 _DROPPED = _NUDGE - MAX_LEFT_SHIFT  # bits of the product that every shift drops
 _SHIFT_STAGES = ((32, 16), (8, 4), (2, 1))
 _RESULT_BITS = 10  # of a shifted product, which is twice the result: where it does not fit, |y| is 256 or more
@@ -88,13 +87,14 @@ class RequantizeLane(wiring.Component):
     Where that is set, a sum comes twice, in one cycle with `i_upper` and in the next one without, which gives the result.
     `i_negative` takes a sum's magnitude, and negates the result. Shifts are -31 to `MAX_LEFT_SHIFT`.
 
-    With `multipliers` the lane takes `MULTIPLIERS` hardware multipliers of 18 bits, for 18 of the part's 20 bits; the others'
-    products, or all, are made of carry chains.
+    `multipliers`, 0 to 2, are the hardware multipliers of 18 bits that the lane takes; carry chains make the other products.
     """
 
-    LATENCY = 2 + _PRODUCT_CYCLES + len(_SHIFT_STAGES) + 4
+    LATENCY = _SUM_CYCLES + len(_SHIFT_STAGES) + 4
 
-    def __init__(self, *, multipliers: bool = True, site: str = ""):
+    def __init__(self, *, multipliers: int = 2, site: str = ""):
+        if multipliers not in (0, 1, 2):
+            raise ValueError(f"multipliers must be 0, 1 or 2, not {multipliers!r}")
         self._multipliers = multipliers
         self._site = site
         super().__init__(
@@ -118,11 +118,11 @@ class RequantizeLane(wiring.Component):
             add(m, platform, channel.bias, self.i_sum, signed(ACCUMULATOR_BITS), name="biased", y_flip=negative, carry=negative)
         )
         twice = delay(m, ~average & ~once & (channel.shift < 0) & ~self.i_upper, 1, name="twice")
-        nudge = Cat(twice, twice & (x < 0)).as_signed()  # in units of 2**30
-        multiplier = delay(m, channel.multiplier, 1, name="multiplier")
+        nudge = delay(m, Cat(twice, twice & (x < 0)).as_signed(), 1, name="nudge")  # in units of 2**30
+        multiplier = delay(m, channel.multiplier, 2, name="multiplier")
         upper = delay(m, self.i_upper, 1, name="upper")
-        part = Signal(signed(NARROW_BITS))
-        m.d.comb += part.eq(Mux(upper, x >> _LOWER_BITS, Cat(x[:_LOWER_BITS], x[_LOWER_BITS] & ~wide).as_signed()))
+        part = Signal(signed(NARROW_BITS), reset_less=True)
+        m.d.sync += part.eq(Mux(upper, x >> _LOWER_BITS, Cat(x[:_LOWER_BITS], x[_LOWER_BITS] & ~wide).as_signed()))
         multiply = self._multiply if self._multipliers else self._multiply_by_carries
         product = multiply(m, platform, part, multiplier, nudge)
         # In the cycle of the lower part's product this is the upper part's.
@@ -141,12 +141,12 @@ class RequantizeLane(wiring.Component):
             )
         )
 
-        places = delay(m, (MAX_LEFT_SHIFT - channel.shift)[:6], 2 + _PRODUCT_CYCLES, name="places")
+        places = delay(m, (MAX_LEFT_SHIFT - channel.shift)[:6], _SUM_CYCLES, name="places")
         shifted, outside = _shift(m, total[_DROPPED - _LOWER_BITS :].as_signed(), places, _RESULT_BITS)
         sign = delay(m, total[-1], len(_SHIFT_STAGES) + 1, name="sign")
 
         # The half that rounds is a carry out of the bit below the unit.
-        negative = delay(m, negative, 2 + _PRODUCT_CYCLES + len(_SHIFT_STAGES), name="negative")
+        negative = delay(m, negative, _SUM_CYCLES + len(_SHIFT_STAGES), name="negative")
         doubled = Signal(signed(_RESULT_BITS + 1))
         half = Cat(shifted[0] & ~average, shifted[1:]).as_signed()
         point = Cat(Const(1, 1), self.i_range.zero_point).as_signed()
@@ -167,32 +167,56 @@ class RequantizeLane(wiring.Component):
     def _multiply(self, m, platform, part, multiplier, nudge):
         """part * multiplier + nudge * 2**30, `_PRODUCT_CYCLES` later.
 
-        part = most:rest   multiplier = b1:b0     rest * multiplier --+
-                                                  most * b0 ----------+--> + --+
-                                                  most * b1 -------------------+--> +
+        part = most:rest   multiplier = b1:b0     most * b0 --+
+                                                  rest * b0 --+--> low --+
+                                                  part * b1 + nudge -----+--> product
         """
-        products = []
-        for index, factor in enumerate((multiplier[:_SPLIT], multiplier[_SPLIT:])):
-            unit = Multiplier(signed(PORT_BITS), signed(PORT_BITS), site=f"{self._site}.multiplier_{index}")
-            m.submodules[f"most_{index}"] = unit
-            m.d.comb += [unit.i_x.eq(part[_REST_BITS:]), unit.i_y.eq(factor)]
-            products.append(unit.o)
-        m.submodules.rest = rest = CarryMultiplier(unsigned(_REST_BITS), unsigned(MULTIPLIER_BITS))
-        m.d.comb += [rest.i_x.eq(part[:_REST_BITS]), rest.i_y.eq(multiplier)]
-        assert (rest.latency, Multiplier.LATENCY, _PRODUCT_CYCLES) == (1, 3, 5)
-        nudge = delay(m, nudge, 1, name="nudge")
-        nudged = Signal(signed(MULTIPLIER_BITS + _REST_BITS + 1), reset_less=True)
-        m.d.sync += nudged.eq(Cat(rest.o[:_NUDGE], (rest.o[_NUDGE:] + nudge)[: len(nudged) - _NUDGE]))
-        nudged = delay(m, nudged, 1, name="nudged")
+        b0, b1 = multiplier[:_SPLIT], multiplier[_SPLIT:]
+        assert (Multiplier.LATENCY, _PRODUCT_CYCLES) == (3, 5)
+        most_b0 = self._most_times(m, part, b0, 0)
+        rest_b0 = self._rest_times(m, part, b0, 0)
+        low = Signal(signed(PORT_BITS + _SPLIT + _REST_BITS), reset_less=True)
+        later = delay(m, rest_b0, 2, name="rest_late")
+        sum_low = add(m, platform, most_b0, later[_REST_BITS:], signed(len(low) - _REST_BITS), name="low")
+        m.d.sync += low.eq(Cat(later[:_REST_BITS], sum_low))
+        upper = self._upper(m, platform, part, b1, nudge)
+        high = Signal(signed(_PART_PRODUCT_BITS - _SPLIT), reset_less=True)
+        m.d.sync += high.eq(add(m, platform, low[_SPLIT:].as_signed(), upper, high.shape(), name="high"))
+        return Cat(delay(m, low[:_SPLIT], 1, name="low"), high).as_signed()
 
-        low_bits = _LOWER_BITS + PORT_BITS + 1
-        low = Signal(signed(low_bits), reset_less=True)
-        sum_low = add(m, platform, products[0], nudged[_REST_BITS:].as_signed(), signed(low_bits - _REST_BITS), name="low")
-        m.d.sync += low.eq(Cat(nudged[:_REST_BITS], sum_low))
-        high = Signal(signed(_PART_PRODUCT_BITS - _LOWER_BITS), reset_less=True)
-        other = delay(m, products[1][: len(high)].as_signed(), 1, name="other")
-        m.d.sync += high.eq(add(m, platform, low[_LOWER_BITS:].as_signed(), other, high.shape(), name="high"))
-        return Cat(delay(m, low[:_LOWER_BITS], 1, name="low"), high).as_signed()
+    def _most_times(self, m, part, factor, index):
+        """The upper bits of `part` times a factor, by a hardware multiplier."""
+        unit = Multiplier(signed(PORT_BITS), signed(PORT_BITS), site=f"{self._site}.multiplier_{index}")
+        m.submodules[f"most_{index}"] = unit
+        m.d.comb += [unit.i_x.eq(part[_REST_BITS:]), unit.i_y.eq(factor)]
+        return unit.o
+
+    def _rest_times(self, m, part, factor, index):
+        """The `_REST_BITS` lower bits of `part`, which that multiplier leaves, times a factor: a cycle."""
+        m.submodules[f"rest_{index}"] = rest = CarryMultiplier(unsigned(_REST_BITS), factor.shape())
+        assert rest.latency == 1
+        m.d.comb += [rest.i_x.eq(part[:_REST_BITS]), rest.i_y.eq(factor)]
+        return rest.o
+
+    def _upper(self, m, platform, part, factor, nudge):
+        """part * factor + nudge * 2**(30 - _SPLIT), four cycles later."""
+        place = _NUDGE - _SPLIT
+        if self._multipliers == 2:
+            rest = self._rest_times(m, part, factor, 1)
+            nudge = delay(m, nudge, 1, name="nudge")
+            nudged = Signal(signed(len(factor) + _REST_BITS + 1), reset_less=True)
+            m.d.sync += nudged.eq(Cat(rest[:place], (rest[place:] + nudge)[: len(nudged) - place]))
+            nudged = delay(m, nudged, 1, name="nudged")
+            upper = Signal(signed(PORT_BITS + len(factor) + _REST_BITS), reset_less=True)
+            most = self._most_times(m, part, factor, 1)
+            total = add(m, platform, most, nudged[_REST_BITS:].as_signed(), signed(len(upper) - _REST_BITS), name="upper")
+            m.d.sync += upper.eq(Cat(nudged[:_REST_BITS], total))
+            return upper
+        m.submodules.upper = product = CarryMultiplier(
+            part.shape(), factor.shape(), addend=signed(2), addend_log2=place, levels=_LEVELS
+        )
+        m.d.comb += [product.i_x.eq(part), product.i_y.eq(factor), product.i_addend.eq(nudge)]
+        return delay(m, product.o, Multiplier.LATENCY + 1 - product.latency, name="upper")
 
     def _multiply_by_carries(self, m, platform, part, multiplier, nudge):
         """The same, without a hardware multiplier."""

@@ -132,7 +132,7 @@ class VectorUnit(wiring.Component):
     2**`ACCUMULATOR_BITS`.
     """
 
-    LATENCY = 1 + VectorPair.LATENCY
+    LATENCY = 2 + VectorPair.LATENCY
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -148,16 +148,17 @@ class VectorUnit(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        step = delay(m, self.i_step, 1, name="first_step")
         way = Signal(_Way)
         m.d.comb += [
             way.add.eq(delay(m, self.add, 1, name="add")),
-            way.second.eq(way.add & self.i_step.valid & ~self.i_step.first),
-            way.begin.eq(self.i_step.first),
-            way.valid.eq(self.i_step.valid),
             way.operand.eq(delay(m, Mux(self.add, self.right.as_value(), 0), 1, name="right")),
+            way.begin.eq(step.first),
+            way.valid.eq(step.valid),
         ]
+        m.d.sync += way.second.eq(self.add & self.i_step.valid & ~self.i_step.first)
         ways = copies(m, platform, way, -(-self._config.cols // _GROUP), name="way")
-        values = delay(m, self.i_activations, 1, name="value")
+        values = delay(m, self.i_activations, 2, name="value")
         for first in range(0, self._config.cols, 2):
             m.submodules[f"pair_{first}"] = pair = VectorPair()
             m.d.comb += pair.way.eq(ways[first // _GROUP])

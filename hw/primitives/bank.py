@@ -9,6 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
+from ..delay import delay
 from . import is_ecp5, placed_at
 
 _ADDRESS_BITS = 14  # of the primitive: in bits, whatever the width
@@ -59,7 +60,7 @@ class Bank(wiring.Component):
             write.data.eq(self.write.data),
             write.en.eq(self.write.enable),
         ]
-        m.d.sync += self.o_data.eq(read.data)
+        m.d.comb += self.o_data.eq(delay(m, read.data, 1, name="read"))
         return m
 
     def _ecp5(self, m, platform):

@@ -69,6 +69,8 @@ def test_refused_names(name, words):
         ({"requant_lanes": 3}, "requant_lanes must divide cols, not 3"),
         ({"requant_lanes": 8}, "requant_lanes must divide cols, not 8"),
         ({"activation_bytes": 16385}, "activation_bytes must be a multiple of rows, not 16385"),
+        ({"row_groups": 5}, "4 rows do not make 5 row_groups: one has none"),
+        ({"row_groups": 3}, "4 rows do not make 3 row_groups: one has none"),
         ({"carry_rows": 5}, "carry_rows must be at most rows, not 5"),
         ({"weight_depth": 1}, "weight_depth must be 2 or more, not 1"),
         ({"weight_depth": 2.0}, "weight_depth must be a positive integer, not 2.0"),

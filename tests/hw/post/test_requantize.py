@@ -39,10 +39,13 @@ SHIFTS = range(-31, MAX_LEFT_SHIFT + 1)
 RANGES = ((0, -128, 127), (-128, -128, 127), (127, -128, 127), (5, 5, 100), (-7, -20, -20))
 
 
-@pytest.fixture(params=["multipliers", "carry chains"], autouse=True)
+KINDS = (2, 1, 0)  # hardware multipliers
+
+
+@pytest.fixture(params=KINDS, ids="{} multipliers".format, autouse=True)
 def kind(request, bench):
-    """Both kinds of lane pass every test."""
-    bench.multipliers = request.param == "multipliers"
+    """Every kind of lane passes every test."""
+    bench.multipliers = request.param
 
 
 def wrap(value):
@@ -171,7 +174,7 @@ def test_average_divides_halves_away_from_zero(bench, low, high):
     assert results.tolist() == [expected[index] for index in narrow]
 
 
-@pytest.mark.parametrize("multipliers", [True, False])
+@pytest.mark.parametrize("multipliers", KINDS)
 def test_the_ecp5_gets_the_same_lane(multipliers):
     """Its carry chains and multipliers beside the portable form, with inputs of all kinds."""
     assert first_difference(lambda: RequantizeLane(multipliers=multipliers), cycles=20_000) is None
