@@ -25,13 +25,18 @@ Padding = tuple[Pair, Pair]
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """An activation of the graph: shape (batch of one first), NumPy type name, and the quantization its user sees."""
+    """An activation of the graph: shape (batch of one first), NumPy type name, and the quantization its user sees.
+
+    `bits` is what the values of an int8 tensor need: below 8, they are those of a signed or unsigned integer of so many bits;
+    with 1, every value is -1 or +1.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "int8"
     scale: float = 1.0
     zero_point: int = 0
+    bits: int = 8
 
     @property
     def size(self) -> int:
