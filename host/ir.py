@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -237,6 +238,41 @@ class Dequantize(Node):
     """int8 -> float32 with the input tensor's scale and zero point."""
 
     op: ClassVar[str] = "dequantize"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Transpose(Node):
+    """The input with its axes in another order, `numpy.transpose(x, axes)`; the batch stays first."""
+
+    axes: tuple[int, ...]
+
+    op: ClassVar[str] = "transpose"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Discretize(Node):
+    """float32 -> int8: y = low + the number of thresholds that x is not below.
+
+    `thresholds` are float32 (channels, levels - 1), each row rising: a row for each index along `axis`, or one for all.
+    """
+
+    thresholds: Float32Array
+    low: int
+    axis: int = 1
+
+    op: ClassVar[str] = "discretize"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LookUp(Node):
+    """int8 -> float32: y[..., c] = table[c, sum_j (x[..., j * channels + c] + 128)]; table float32 (channels, entries).
+
+    What leaves a layer in several slices of -128..127, because it does not fit a byte, is whole again.
+    """
+
+    table: Float32Array
+
+    op: ClassVar[str] = "look_up"
 
 
 @dataclass(frozen=True, kw_only=True)
