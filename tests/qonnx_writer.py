@@ -65,6 +65,11 @@ class QonnxWriter:
         stored = self.constant(values)
         return self.bipolar(stored, scale) if bits == 1 else self.quant(stored, scale, bits, narrow=narrow)
 
+    def thresholds(self, x: str, thresholds: Array, scale: float = 1.0, bias: float = 0.0) -> str:
+        """MultiThreshold; thresholds (channels or 1, n)."""
+        attributes = {"out_scale": scale, "out_bias": bias, "out_dtype": "FLOAT32", "data_layout": ""}
+        return self.node("MultiThreshold", [x, self.constant(thresholds)], DOMAIN, **attributes)
+
     def batch_norm(self, x: str, scale: Array, bias: Array, mean: Array, variance: Array) -> str:
         """BatchNormalization."""
         return self.node("BatchNormalization", [x, *(self.constant(value) for value in (scale, bias, mean, variance))])

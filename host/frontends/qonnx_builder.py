@@ -1,5 +1,6 @@
 """The integer graph as it grows: tensors, nodes, and what ends a chain of functions: a quantizer, or the model's output."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from math import prod
@@ -60,23 +61,25 @@ class Builder:
 
     def arranged(self, tensor: str, index: Int64Array, label: str) -> str:
         """A tensor of index.shape whose elements lie as `index` says: the very one, reshaped, or transposed."""
+        if (np.diff(index.ravel()) == 1).all():
+            return self._reshaped(tensor, index.shape, label)
         source = self.tensors[tensor].shape
-        if not (np.diff(index.ravel()) == 1).all():
-            whole = np.arange(prod(source)).reshape(source)
-            orders = ((0, *axes) for axes in permutations(range(1, len(source))))
-            order = next((o for o in orders if (whole.transpose(o).ravel() == index.ravel()).all()), None)
-            if order is None:
-                raise ModelError(
-                    "its input's elements come in an order that no transposition makes: flatten it once, at the end"
-                )
-            tensor = self._transposed(tensor, order, label)
-        if self.tensors[tensor].shape == index.shape:
+        whole = np.arange(prod(source)).reshape(source)
+        for order in _orders(len(source)):
+            if (whole.transpose(order).ravel() == index.ravel()).all():
+                return self._reshaped(self._transposed(tensor, order, label), index.shape, label)
+        for order in _orders(index.ndim):
+            if (np.diff(index.transpose(order).ravel()) == 1).all():
+                back = tuple(int(axis) for axis in np.argsort(order))
+                return self._transposed(self._reshaped(tensor, index.transpose(order).shape, label), back, label)
+        raise ModelError("its input's elements come in an order that no transposition makes: reshape it once, and do not mix")
+
+    def _reshaped(self, tensor: str, shape: Shape, label: str) -> str:
+        if self.tensors[tensor].shape == shape:
             return tensor
-        reshaped = self.like(tensor, f"{label}_reshaped", index.shape)
-        self.nodes.append(
-            Reshape(name=self.node_name(f"{label}_reshape"), inputs=(tensor,), output=reshaped, shape=index.shape)
-        )
-        return reshaped
+        output = self.like(tensor, f"{label}_reshaped", shape)
+        self.nodes.append(Reshape(name=self.node_name(f"{label}_reshape"), inputs=(tensor,), output=output, shape=shape))
+        return output
 
     def _transposed(self, tensor: str, axes: tuple[int, ...], label: str) -> str:
         shape = tuple(self.tensors[tensor].shape[axis] for axis in axes)
@@ -233,6 +236,11 @@ class Builder:
             LookUp(name=self.node_name(f"{sums.name}_real"), inputs=(name,), output=real, table=np.ascontiguousarray(table.T))
         )
         return self.arranged(real, natural_index(sums.shape), sums.name)
+
+
+def _orders(rank: int) -> Iterator[tuple[int, ...]]:
+    """All orders of so many axes that leave the batch first."""
+    return ((0, *axes) for axes in permutations(range(1, rank)))
 
 
 def channels_last(shape: Shape) -> Shape:

@@ -77,7 +77,7 @@ def quant(
     zero = int(offset) - shift
     if not -128 <= zero <= 127:
         raise ModelError(f"its zero point must lie among its values, {low}..{high}, not be {offset:.9g}")
-    return Quantizer(levels=levels, low=low - shift, high=high - shift, scale=unit, zero_point=zero, bits=int(width))
+    return Quantizer(levels=levels, low=low - shift, high=high - shift, scale=unit, zero_point=zero, bits=max(2, int(width)))
 
 
 def integer_range(bits: Array, *, signed: bool, narrow: bool) -> tuple[int, int]:
