@@ -6,9 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_onnx
-from qonnx.transformation.infer_shapes import InferShapes
 
 DOMAIN = "qonnx.custom_op.general"
 Array = npt.NDArray[Any]
@@ -98,6 +95,10 @@ class QonnxWriter:
 
 def execute(model: onnx.ModelProto, inputs: dict[str, Array]) -> list[Array]:
     """QONNX' executor on a model for as many images as the inputs hold."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
+
     wrapped = ModelWrapper(model).transform(InferShapes())
     answers = execute_onnx(wrapped, inputs)
     return [answers[value.name] for value in model.graph.output]
@@ -107,6 +108,7 @@ def batched(data: bytes, batch: int) -> onnx.ModelProto:
     """A model of a batch of one for another batch."""
     model = onnx.load_from_string(data)
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = batch
+        for dim in value.type.tensor_type.shape.dim[:1]:
+            dim.dim_value = batch
     del model.graph.value_info[:]
     return model

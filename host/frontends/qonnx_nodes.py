@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...sim.errors import ModelError
-from ..ir import MaxPool2D
+from ..ir import MaxPool2D, Pad
 from . import qonnx_layers as layers
 from .qonnx_builder import Builder, as_channels_last, channels_last, natural_index
 from .qonnx_constants import fold
@@ -95,7 +95,7 @@ def _rescaled(x: Quantized, function: Function) -> Quantized | None:
     if values.shape[1] > 1 and (values != values[:, :1]).any():
         return None
     new = np.float32(scale[0, 0])
-    expected = np.arange(x.low - x.zero_point, x.high - x.zero_point + 1).astype(np.float32) * new
+    expected = x.whole.astype(np.float32) * new
     if not (np.isfinite(new) and new > 0) or (values[:, 0] != expected).any():
         return None
     return Quantized(**{**vars(x), "scale": new})
@@ -109,9 +109,7 @@ def _quantize(quantizer: Quantizer, node: StoredNode, inputs: Inputs, builder: B
     if isinstance(x, Quantized):
         with np.errstate(all="ignore"):
             levels = quantizer.levels(x.levels[:, np.newaxis])
-        same = (
-            levels.shape[1] == 1 and (levels[:, 0] - quantizer.zero_point == np.arange(x.low, x.high + 1) - x.zero_point).all()
-        )
+        same = levels.shape[1] == 1 and (levels[:, 0] - quantizer.zero_point == x.whole).all()
         if same and quantizer.scale == x.scale:
             return x
         x = layers.each(node, builder, x)
@@ -300,8 +298,25 @@ def _shaped(x: Real | Quantized | Sums, shape: Shape) -> Value:
     return type(x)(**{**vars(x), "shape": shape, "index": x.index.reshape(shape)})
 
 
-def _pad(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
-    raise ModelError("padding must be the convolution's own: export the model with pads in Conv")
+def _pad(node: StoredNode, inputs: Inputs, builder: Builder) -> Quantized:
+    """Padding with the real 0; a convolution behind it makes it its own."""
+    x = _quantized(inputs)
+    pads = [int(pad) for pad in _constant(inputs, 1, "pads").array.ravel()]
+    value = inputs[2].array.ravel() if len(inputs) > 2 and isinstance(inputs[2], Constant) else np.zeros(1)
+    if node.attributes.get("mode", "constant") != "constant" or value.size != 1 or value[0] != 0:
+        raise ModelError("it must pad with the constant 0: export the model with zero padding")
+    if len(x.shape) != 4 or len(pads) != 8 or min(pads) < 0 or max(pads) > 1 << 12 or any(pads[k] for k in (0, 1, 4, 5)):
+        raise ModelError(f"its pads {tuple(pads)} must be of height and width alone, in an input of shape {x.shape}")
+    label = node.name or node.outputs[0]
+    tensor = builder.arranged(x.tensor, as_channels_last(x.index), label)
+    shape = (1, x.shape[1], x.shape[2] + pads[2] + pads[6], x.shape[3] + pads[3] + pads[7])
+    stored, bits = builder.tensors[tensor], max(2, x.bits)
+    padded = builder.tensor(node.outputs[0], channels_last(shape), scale=stored.scale, zero_point=x.zero_point, bits=bits)
+    padding = ((0, 0), (pads[2], pads[6]), (pads[3], pads[7]), (0, 0))
+    builder.nodes.append(
+        Pad(name=builder.node_name(label), inputs=(tensor,), output=padded, padding=padding, value=x.zero_point)
+    )
+    return Quantized(**{**vars(x), "tensor": padded, "shape": shape, "index": natural_index(shape), "bits": bits})
 
 
 _SAME = ("Identity", "Dropout")

@@ -84,9 +84,14 @@ class Quantized:
     bits: int
 
     @property
+    def whole(self) -> Int64Array:
+        """All that its values, less the zero point, can be."""
+        return np.arange(self.low, self.high + 1, 2 if self.bits == 1 else 1) - self.zero_point
+
+    @property
     def levels(self) -> Float32Array:
-        """The executor's real values of low..high."""
-        return np.arange(self.low - self.zero_point, self.high - self.zero_point + 1).astype(np.float32) * self.scale
+        """The executor's real values of `whole`."""
+        return self.whole.astype(np.float32) * self.scale
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

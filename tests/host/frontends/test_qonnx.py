@@ -168,6 +168,20 @@ def test_an_output_without_a_quantizer_is_the_executors(seed: int, last: str) ->
     assert [node.op for node in graph.nodes].count("look_up") == 1
 
 
+def test_padding_of_its_own_goes_into_the_convolution() -> None:
+    """Pad before a convolution of bits: still a binary layer, its padding zeros; a second sign of a sign is none."""
+    rng = np.random.default_rng(8)
+    net = QonnxWriter((1, 3, 5, 4))
+    x = net.bipolar(net.bipolar("x", 0.5), 0.5)
+    x = net.node("Pad", [x, net.constant(np.array([0, 0, 1, 2, 0, 0, 0, 1]))])
+    x = net.node("Conv", [x, net.weights(rng.normal(size=(6, 3, 3, 3)), 0.5, 1)])
+    graph = check(net, net.bipolar(net.batch_norm(x, *normalization(rng, 6, 3.0))), images(rng, 3, 5, 4))
+    assert [node.op for node in graph.nodes] == ["discretize", "transpose", "conv_2d", "transpose", "dequantize"]
+    (layer,) = [node for node in graph.nodes if isinstance(node, Conv2D)]
+    assert layer.padding == ((1, 0), (2, 1))
+    assert graph.tensors[layer.inputs[0]].bits == 1
+
+
 def test_layouts_follow_the_elements() -> None:
     """Flattening and unflattening images, and transposed ones, keeps every element where ONNX has it."""
     rng = np.random.default_rng(5)

@@ -76,8 +76,12 @@ CASES: dict[str, tuple[Build, str]] = {
     "wide output": (wide, "leaves the model with sums of .* values, and bytes carry up to 6,120"),
     "early flattening": (flattened_early, "reshape behind the quantizer"),
     "padding": (
-        lambda net: net.node("Pad", [quantized(net), net.constant(np.zeros(8, np.int64))]),
-        "padding must be the convolution's own",
+        lambda net: net.node("Pad", [quantized(net), net.constant(np.array([0, 1, 0, 0, 0, 0, 0, 0]))]),
+        "its pads .* must be of height and width alone",
+    ),
+    "padding's value": (
+        lambda net: net.node("Pad", [quantized(net), net.constant(np.zeros(8, np.int64)), net.constant(0.25)]),
+        "must pad with the constant 0",
     ),
     "automatic padding": (lambda net: convolved(net, auto_pad="SAME_UPPER"), "padding is SAME_UPPER: export .* explicit pads"),
     "groups": (lambda net: convolved(net, group=2), "weights of shape .* in 2 groups do not fit an input of 2 channels"),
