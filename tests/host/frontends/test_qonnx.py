@@ -6,9 +6,8 @@ from celosia.host import reference
 from celosia.host.frontends import qonnx
 from celosia.host.ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph
 from celosia.host.passes import simplify
+from qonnx_networks import SAMPLES, binary_network, features, images, normalization, one_bit_weights
 from qonnx_writer import Array, QonnxWriter
-
-SAMPLES = 6
 
 
 def check(net: QonnxWriter, output: str, x: Array) -> Graph:
@@ -22,21 +21,6 @@ def check(net: QonnxWriter, output: str, x: Array) -> Graph:
     return graph
 
 
-def images(rng: np.random.Generator, *shape: int) -> Array:
-    """Real numbers about 0, some of them ties of a scale of 1/16."""
-    return (np.round(rng.normal(size=(SAMPLES, *shape)) * 32) / 32).astype(np.float32)
-
-
-def normalization(rng: np.random.Generator, channels: int, reach: float) -> tuple[Array, Array, Array, Array]:
-    """Scale (of either sign), bias, mean, variance."""
-    return (
-        rng.normal(size=channels),
-        rng.normal(size=channels),
-        rng.normal(size=channels) * reach / 4,
-        rng.random(channels) * reach + 0.01,
-    )
-
-
 def binary_weights(graph: Graph) -> list[bool]:
     """Whether a layer's weights are -1 and +1, a layer each."""
     layers = [node for node in graph.nodes if isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected)]
@@ -47,26 +31,7 @@ def binary_weights(graph: Graph) -> list[bool]:
 def test_a_binary_convolution_network_equals_the_executor(seed: int) -> None:
     """Bits in and out, batch normalization of either sign, padding with zeros, pooling before and behind the sign."""
     rng = np.random.default_rng(seed)
-    channels, height, width = (int(rng.integers(1, 9)) for _ in range(3))
-    height, width = height + 6, width + 6
-    net = QonnxWriter((1, channels, height, width))
-    x = net.quant("x", 1 / 16, int(rng.choice([2, 4, 8])), signed=bool(rng.integers(2)))
-    for depth in range(3):
-        outputs = int(rng.integers(1, 20))
-        bits = 1 if depth else 8
-        kernel = tuple(int(k) for k in rng.integers(1, 4, 2))
-        weights = rng.normal(size=(outputs, channels, *kernel)) * 3
-        pads = [int(pad) for pad in rng.integers(0, 2, 4)]
-        strides = [int(stride) for stride in rng.integers(1, 3, 2)] if depth == 1 else [1, 1]
-        x = net.node("Conv", [x, net.weights(weights, 1 / 32 if bits == 8 else 0.5, bits)], pads=pads, strides=strides)
-        x = net.batch_norm(x, *normalization(rng, outputs, channels * 3.0))
-        x = net.bipolar(x, 0.25)
-        if depth == 0 and rng.integers(2):
-            x = net.node("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
-        channels = outputs
-    x = net.node("Flatten", [x], axis=1)
-    x = net.node("MatMul", [x, net.weights(rng.normal(size=(features(net, x), 10)), 1 / 64)])
-    output = net.quant(x, 1 / 8, rounding="FLOOR")
+    net, output = binary_network(rng)
     graph = check(net, output, images(rng, *net.shape[1:]))
     assert binary_weights(graph) == [False, True, True, False]
     for node in graph.nodes:
@@ -77,34 +42,12 @@ def test_a_binary_convolution_network_equals_the_executor(seed: int) -> None:
             assert set(node.requant.multiplier.tolist()) == {1 << 30}
 
 
-def features(net: QonnxWriter, name: str) -> int:
-    """Features of a flattened tensor."""
-    return net.execute(np.zeros(net.shape, np.float32), name)[0].shape[1]
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_a_network_of_one_bit_weights_equals_the_executor(seed: int) -> None:
     """Bytes between layers: biases in the unit of the sums, ReLU, scales of powers of two, rounded down."""
     rng = np.random.default_rng(seed)
-    channels = int(rng.integers(1, 5))
-    net = QonnxWriter((1, channels, 9, 8))
-    x, scale = net.quant("x", 1 / 64, signed=bool(rng.integers(2))), 1 / 64
-    for _ in range(2):
-        outputs, unit = int(rng.integers(1, 9)), float(2.0 ** -rng.integers(0, 4))
-        scale *= unit
-        bias = net.quant(net.constant(rng.normal(size=outputs)), scale, 16)
-        x = net.node("Conv", [x, net.weights(rng.normal(size=(outputs, channels, 3, 3)), unit, 1), bias])
-        signed = bool(rng.integers(2))
-        scale *= 2.0 ** int(rng.integers(0, 4))
-        x = net.quant(
-            x if signed else net.node("Relu", [x]), scale, int(rng.choice([2, 4, 8])), signed=signed, rounding="FLOOR"
-        )
-        channels = outputs
-    x = net.node("MaxPool", [x], kernel_shape=[3, 2], strides=[2, 1])
-    x = net.node("Reshape", [x, net.constant(np.array([0, -1]))])
-    weights = net.weights(rng.normal(size=(10, features(net, x))), 0.5, 1)
-    x = net.node("Gemm", [x, weights, net.quant(net.constant(rng.normal(size=10)), scale, 16)], transB=1)
-    graph = check(net, net.quant(x, scale * 16, rounding="FLOOR"), images(rng, *net.shape[1:]))
+    net, output = one_bit_weights(rng)
+    graph = check(net, output, images(rng, *net.shape[1:]))
     assert all(binary_weights(graph))
 
 
@@ -180,6 +123,19 @@ def test_padding_of_its_own_goes_into_the_convolution() -> None:
     (layer,) = [node for node in graph.nodes if isinstance(node, Conv2D)]
     assert layer.padding == ((1, 0), (2, 1))
     assert graph.tensors[layer.inputs[0]].bits == 1
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_functions_between_two_quantizers(flat: bool) -> None:
+    """Without a layer between them: ones as weights, channel by channel."""
+    rng = np.random.default_rng(9)
+    net = QonnxWriter((1, 5, 4, 3))
+    x = net.quant("x", 0.25, 5)
+    shape = (5, 1, 1)
+    if flat:
+        x, shape = net.node("Flatten", [net.node("Transpose", [x], perm=[0, 2, 3, 1])]), (60,)
+    x = net.node("Mul", [x, net.constant(rng.normal(size=shape))])
+    check(net, net.bipolar(net.node("Add", [x, net.constant(rng.normal(size=shape))])), images(rng, 5, 4, 3))
 
 
 def test_layouts_follow_the_elements() -> None:
