@@ -107,8 +107,9 @@ def execute(model: onnx.ModelProto, inputs: dict[str, Array]) -> list[Array]:
 def batched(data: bytes, batch: int) -> onnx.ModelProto:
     """A model of a batch of one for another batch."""
     model = onnx.load_from_string(data)
+    constants = {value.name for value in model.graph.initializer}
     for value in (*model.graph.input, *model.graph.output):
         for dim in value.type.tensor_type.shape.dim[:1]:
-            dim.dim_value = batch
+            dim.dim_value = dim.dim_value if value.name in constants else batch
     del model.graph.value_info[:]
     return model

@@ -4,7 +4,9 @@ qonnx_reader      bytes to plain records; all that may be wrong with the bytes
 qonnx_constants   nodes of constants alone, folded: weights behind their quantizers
 qonnx_quantizers  which whole number a real one becomes
 qonnx_functions   element-wise operators between a layer and its quantizer
-qonnx_layers      operators that add up
+qonnx_layers      operators that add up, and qonnx_sums: what they can add up to
+qonnx_shapes      operators that move elements
+qonnx_endings     what ends a chain of functions: a quantizer, or the model's output
 qonnx_thresholds  where a quantizer behind those functions reaches each level, in whole sums
 qonnx_requant     from thresholds to bias, multiplier and shift
 qonnx_builder     the integer graph as it grows
@@ -21,6 +23,7 @@ import numpy as np
 from ...sim.errors import ModelError
 from ..ir import Graph, Tensor
 from .qonnx_builder import Builder
+from .qonnx_endings import dequantized, looked_up
 from .qonnx_nodes import value_of
 from .qonnx_reader import StoredModel, StoredNode, read
 from .qonnx_values import Constant, Quantized, Real, Sums, Value
@@ -78,9 +81,9 @@ def _output(key: str, values: dict[str, Value], builder: Builder) -> str:
     try:
         match value:
             case Quantized():
-                return builder.dequantized(value, f"{key}_real", key)
+                return dequantized(builder, value, f"{key}_real", key)
             case Sums():
-                return builder.looked_up(value, key)
+                return looked_up(builder, value, key)
             case Real():
                 raise ModelError("it is the model's input behind no layer and no quantizer: export the whole network")
             case _:

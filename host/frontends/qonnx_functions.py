@@ -19,7 +19,7 @@ _BINARY: Mapping[str, Callable[[Array, Array], Array]] = {
     "Div": np.divide,
 }
 
-OPERATORS = (*_BINARY, "BatchNormalization", "Relu", "Clip", "Neg", "LeakyRelu", "HardTanh")
+OPERATORS = (*_BINARY, "BatchNormalization", "Clip", "LeakyRelu", "Neg", "Relu")
 
 
 def function_of(node: StoredNode, position: int, shape: Shape, constants: Sequence[Constant | None]) -> Function:
