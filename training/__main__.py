@@ -30,11 +30,7 @@ def _run(options: argparse.Namespace) -> int:
     torch.set_num_threads(options.threads)
     data, judges = _data(options)
     _, channels, side, _ = data.images.shape
-    guide = None
-    if options.teacher_epochs:
-        guide = teacher(side)
-        fit(guide, data, epochs=options.teacher_epochs, rate=2e-3, seconds=options.seconds / 4, seed=options.seed)
-        print(f"teacher: {accuracy(guide, judges):.2%} of {len(judges)} images")
+    guide = _teacher(options, data, judges, side) if options.teacher_epochs and channels == 1 else None
     network = NETWORKS[options.network](side)
     fit(
         network,
@@ -51,6 +47,20 @@ def _run(options: argparse.Namespace) -> int:
     write_whole(options.out, model)
     print(f"{options.out}: {len(model):,} bytes")
     return 0
+
+
+def _teacher(options: argparse.Namespace, data: Images, judges: Images, side: int) -> torch.nn.Module:
+    """Trained, or as an earlier run left it."""
+    guide = teacher(side)
+    if options.teacher is not None and options.teacher.exists():
+        guide.load_state_dict(torch.load(options.teacher))
+        guide.eval()
+        return guide
+    fit(guide, data, epochs=options.teacher_epochs, rate=2e-3, seconds=options.seconds, seed=options.seed)
+    print(f"teacher: {accuracy(guide, judges):.2%} of {len(judges)} images")
+    if options.teacher is not None:
+        torch.save(guide.state_dict(), options.teacher)
+    return guide
 
 
 def _data(options: argparse.Namespace) -> tuple[Images, Images]:
@@ -73,9 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--test", type=Path, help=".npz to judge by (default: a tenth of the data)")
     parser.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--teacher-epochs", type=int, default=8, help="of the floating-point teacher; 0: none (for colour)")
+    parser.add_argument("--teacher-epochs", type=int, default=8, help="of the floating-point teacher; 0: none")
+    parser.add_argument("--teacher", type=Path, help="file that keeps the teacher for the next network")
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--seconds", type=float, default=600, help="of processor time at most, a quarter more for the teacher")
+    parser.add_argument("--seconds", type=float, default=600, help="at most, and as many for the teacher")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     return parser

@@ -1,7 +1,7 @@
 """The loop: Adam on a falling rate, straight-through gradients, a teacher's answers beside the labels."""
 
 from collections.abc import Callable
-from time import process_time
+from time import perf_counter
 
 import torch
 import torch.nn.functional as functional
@@ -26,17 +26,17 @@ def fit(
     mirror: bool = False,
     tell: Callable[[str], None] = print,
 ) -> None:
-    """Trains for `epochs`, or for as many of them as `seconds` of processor time let; the rate falls to 0 either way."""
+    """Trains for `epochs`, or for as many of them as `seconds` let; the rate falls to 0 either way."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    begin = process_time()
+    begin = perf_counter()
     steps = len(data) // BATCH
     for epoch in range(epochs):
         network.train()
         order = torch.randperm(len(data), generator=generator)
         total = 0.0
         for step in range(steps):
-            progress = max((epoch + step / steps) / epochs, (process_time() - begin) / seconds)
+            progress = max((epoch + step / steps) / epochs, (perf_counter() - begin) / seconds)
             if progress >= 1:
                 break
             for group in optimizer.param_groups:
@@ -54,8 +54,8 @@ def fit(
             loss.backward()
             optimizer.step()
             total += float(loss.detach())
-        tell(f"epoch {epoch + 1}: loss {total / steps:.4f}, {process_time() - begin:.0f} s")
-        if process_time() - begin >= seconds:
+        tell(f"epoch {epoch + 1}: loss {total / steps:.4f}, {perf_counter() - begin:.0f} s")
+        if perf_counter() - begin >= seconds:
             break
     network.eval()
 

@@ -1,7 +1,7 @@
 """The networks, by name. First and last layers have weights of 8 bits; images are (N, 1, 28, 28), 0..1.
 
 mlp1    one bit throughout: 784 - 320 - 320 - 10
-cnn1    one bit throughout: 3x3x32, pool, 3x3x64 (padded), pool, 3x3x64, 10
+cnn1    one bit throughout: 3x3x16, pool, 3x3x32 (padded), pool, 3x3x64, 10
 a1      one-bit activations, weights of 8 bits: 3x3x16, pool, 3x3x32, pool, 10
 w1      one-bit weights, activations of 8 bits: 3x3x16, pool, 3x3x32, pool, 10
 cnv     the VGG-like binary network of the FINN papers, (N, 3, 32, 32): six convolutions 3x3 without padding
@@ -56,15 +56,15 @@ def cnn1(side: int) -> nn.Module:
     left = side // 2 // 2 - 2
     return nn.Sequential(
         pixels(),
-        qnn.QuantConv2d(1, 32, 3, padding=1, bias=False, weight_quant=Weight8),
+        qnn.QuantConv2d(1, 16, 3, padding=1, bias=False, weight_quant=Weight8),
+        nn.BatchNorm2d(16),
+        sign(),
+        nn.MaxPool2d(2),
+        qnn.QuantConv2d(16, 32, 3, padding=1, bias=False, weight_quant=WeightBit),
         nn.BatchNorm2d(32),
         sign(),
         nn.MaxPool2d(2),
-        qnn.QuantConv2d(32, 64, 3, padding=1, bias=False, weight_quant=WeightBit),
-        nn.BatchNorm2d(64),
-        sign(),
-        nn.MaxPool2d(2),
-        qnn.QuantConv2d(64, 64, 3, bias=False, weight_quant=WeightBit),
+        qnn.QuantConv2d(32, 64, 3, bias=False, weight_quant=WeightBit),
         nn.BatchNorm2d(64),
         sign(),
         nn.Flatten(),

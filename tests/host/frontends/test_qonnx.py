@@ -181,12 +181,19 @@ def test_every_quantizer_of_the_input(rounding: str, bits: int, signed: bool) ->
     check(net, output, np.concatenate([ties, -ties * 9, ties / 7]))
 
 
-@pytest.mark.parametrize("axis", ["scale", "zero point"])
-def test_a_zero_point_among_the_levels(axis: str) -> None:
-    """Asymmetric activations: padding is the real 0, whatever whole number that is."""
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(("bits", "zero_point"), [(4, 0), (4, 5), (8, 0), (8, 77)])
+def test_padding_is_the_real_zero(bits: int, zero_point: int, own: bool) -> None:
+    """Asymmetric and unsigned activations: padding is the real 0, whatever whole number that is; in Conv or in Pad."""
     rng = np.random.default_rng(7)
     net = QonnxWriter((1, 2, 5, 5))
-    x = net.quant("x", 0.25, 4, signed=False, zero_point=5 if axis == "zero point" else 0)
-    x = net.node("Conv", [x, net.weights(rng.normal(size=(3, 2, 3, 3)), 0.5, 4)], pads=[1, 0, 1, 2])
+    x = net.quant("x", 0.25, bits, signed=False, zero_point=zero_point)
+    weights = net.weights(rng.normal(size=(3, 2, 3, 3)), 0.5, 4)
+    if own:
+        x = net.node("Pad", [x, net.constant(np.array([0, 0, 1, 0, 0, 0, 1, 2])), net.constant(0.0)])
+        pooled = net.node("MaxPool", [x], kernel_shape=[1, 1])
+        x = net.node("Conv", [pooled, weights])
+    else:
+        x = net.node("Conv", [x, weights], pads=[1, 0, 1, 2])
     x = net.bipolar(net.batch_norm(x, *normalization(rng, 3, 2.0)))
     check(net, x, images(rng, 2, 5, 5))
