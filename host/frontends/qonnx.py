@@ -23,8 +23,9 @@ import numpy as np
 from ...sim.errors import ModelError
 from ..ir import Graph, Tensor
 from .qonnx_builder import Builder
-from .qonnx_endings import dequantized, looked_up
+from .qonnx_endings import dequantized, discretized, looked_up
 from .qonnx_nodes import value_of
+from .qonnx_quantizers import annotation
 from .qonnx_reader import StoredModel, StoredNode, read
 from .qonnx_values import Constant, Quantized, Real, Sums, Value
 
@@ -42,7 +43,7 @@ def _graph(model: StoredModel, name: str) -> Graph:
     builder.tensors[model.input] = Tensor(name=model.input, shape=model.shape, dtype="float32")
     values: dict[str, Value] = {key: Constant(array=array) for key, array in model.constants.items()}
     whole = np.arange(int(np.prod(model.shape)), dtype=np.int64).reshape(model.shape)
-    values[model.input] = Real(shape=model.shape, index=whole)
+    values[model.input] = _input(model, Real(shape=model.shape, index=whole), builder)
     for number, node in enumerate(model.nodes):
         values[node.outputs[0]] = _value(node, number, values, builder)
     outputs = tuple(dict.fromkeys(_output(key, values, builder) for key in model.outputs))
@@ -59,6 +60,15 @@ def _graph(model: StoredModel, name: str) -> Graph:
             "unproven": str(builder.unproven),
         },
     )
+
+
+def _input(model: StoredModel, real: Real, builder: Builder) -> Real | Quantized:
+    """The model's input: real numbers that wait for a quantizer, or whole ones where it is annotated so."""
+    try:
+        annotated = annotation(model.datatypes.get(model.input, "FLOAT32"))
+    except ModelError as error:
+        raise ModelError(f"the model's input {model.input!r}, as it is annotated: {error}") from error
+    return real if annotated is None else discretized(builder, real, annotated, f"{model.input}_whole", model.input)
 
 
 def _value(node: StoredNode, number: int, values: dict[str, Value], builder: Builder) -> Value:

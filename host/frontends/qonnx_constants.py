@@ -98,11 +98,10 @@ def _quant(node: StoredNode, inputs: Sequence[Constant]) -> Constant:
     y = x / scale + zero
     if bits.size == 1 and float(bits.reshape(())) == 1 and signed:
         whole = np.where(y >= 0, 1.0, -1.0)
-    elif bits.size == 1 and float(bits.reshape(())) in (16, 32):  # biases: no weights, but constants all the same
-        half = 2.0 ** (float(bits.reshape(())) - 1)
-        return Constant(array=((np.round(np.clip(y, -half + narrow, half - 1)) - zero) * scale).astype(np.float32))
     else:
-        low, high = integer_range(bits, signed=signed, narrow=narrow)
+        low, high = integer_range(
+            bits, signed=signed, narrow=narrow, widest=32
+        )  # biases may be wide, weights are checked later
         rounding = str(node.attributes.get("rounding_mode", "ROUND")).upper()
         if rounding not in ROUNDINGS:
             raise ModelError(f"its rounding mode must be one of {', '.join(ROUNDINGS)}, not {rounding}")

@@ -4,6 +4,7 @@ Source: the definitions of Quant, BipolarQuant and MultiThreshold in QONNX (qonn
 rounds; `ROUND` rounds halves to even.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -80,14 +81,14 @@ def quant(
     return Quantizer(levels=levels, low=low - shift, high=high - shift, scale=unit, zero_point=zero, bits=max(2, int(width)))
 
 
-def integer_range(bits: Array, *, signed: bool, narrow: bool) -> tuple[int, int]:
-    """What so many bits hold."""
+def integer_range(bits: Array, *, signed: bool, narrow: bool, widest: int = 8) -> tuple[int, int]:
+    """What so many bits hold; `widest` is how many there may be. Raises ModelError."""
     width = np.asarray(bits)
     if width.size != 1 or not np.isfinite(width).all():
         raise ModelError(f"its bit width must be one number, not of the shape {width.shape}")
     count = float(width.reshape(()))
-    if count != int(count) or not 1 <= count <= 8:
-        raise ModelError(f"its bit width must be one of 1 to 8, not {count:g}: {_WIDER}")
+    if count != int(count) or not 1 <= count <= widest:
+        raise ModelError(f"its bit width must be one of 1 to {widest}, not {count:g}: {_WIDER}")
     least, most = (-(1 << (int(count) - 1)), (1 << (int(count) - 1)) - 1) if signed else (0, (1 << int(count)) - 1)
     if narrow:
         least, most = (least + 1, most) if signed else (least, most - 1)
@@ -139,6 +140,17 @@ def multi_threshold(thresholds: Float32Array, out_scale: float, out_bias: float)
     return Quantizer(
         levels=lambda x: counted(x) - shift, low=-shift, high=count - shift, scale=scale, zero_point=zero - shift, bits=bits
     )
+
+
+def annotation(datatype: str) -> Quantizer | None:
+    """Of whole numbers that a tensor is annotated to hold, as FINN does: INT8, UINT4, BIPOLAR; None where it names others."""
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    if datatype == "BIPOLAR":
+        return bipolar(one)
+    found = re.fullmatch(r"(U?)INT([0-9]{1,4})", datatype)
+    if not found:
+        return None
+    return quant(one, zero, np.array(int(found[2])), signed=not found[1], narrow=False, rounding="ROUND")
 
 
 def uniform_scale(scale: Float32Array) -> np.float32:

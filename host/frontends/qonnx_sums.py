@@ -85,8 +85,7 @@ def sums_of(
         raise ModelError(f"its sums may reach {int(reach.max()):,}, and must fit 32 bits: split it")
     unit = rows[:, 0].astype(np.float64) * np.float64(x.scale)
     bits = _odd(rows[:, 0]) * _odd(np.array([x.scale]))
-    products = np.abs(flat).max(axis=1) * max(abs(least), abs(most))
-    exact = (reach.astype(np.float64) * bits < _EXACT) & (products * bits < _EXACT)
+    exact = reach.astype(np.float64) * bits < _EXACT
     terms = flat.shape[1] + 3
     return Sums(
         make=make,

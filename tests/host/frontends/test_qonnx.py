@@ -1,6 +1,7 @@
 """QONNX networks on the golden models: equal to QONNX' executor, output for output."""
 
 import numpy as np
+import onnx
 import pytest
 from celosia.host import reference
 from celosia.host.frontends import qonnx
@@ -197,3 +198,19 @@ def test_padding_is_the_real_zero(bits: int, zero_point: int, own: bool) -> None
         x = net.node("Conv", [x, weights], pads=[1, 0, 1, 2])
     x = net.bipolar(net.batch_norm(x, *normalization(rng, 3, 2.0)))
     check(net, x, images(rng, 2, 5, 5))
+
+
+@pytest.mark.parametrize(("datatype", "low", "high"), [("UINT8", 0, 255), ("INT4", -8, 7), ("BIPOLAR", -1, 1)])
+def test_an_input_annotated_as_whole_numbers(datatype: str, low: int, high: int) -> None:
+    """As FINN writes networks: no quantizer in front, whole numbers as weights, thresholds behind."""
+    rng = np.random.default_rng(10)
+    net = QonnxWriter((1, 30))
+    x = net.node("MatMul", ["x", net.constant(rng.integers(-3, 4, (30, 8)).astype(float))])
+    output = net.thresholds(x, np.sort(rng.normal(size=(8, 1)) * high * 8), 2.0, -1.0)
+    model = net.model([output])
+    entry = onnx.StringStringEntryProto(key="finn_datatype", value=datatype)
+    model.graph.quantization_annotation.add(tensor_name="x", quant_parameter_tensor_names=[entry])
+    graph = simplify(qonnx.parse(model.SerializeToString()))
+    inputs = rng.integers(low, high + 1, (SAMPLES, 30)).astype(np.float32)
+    inputs = np.where(inputs == 0, 1, inputs) if datatype == "BIPOLAR" else inputs
+    np.testing.assert_array_equal(reference.run(graph, {"x": inputs})[graph.outputs[0]], net.execute(inputs, output)[0])

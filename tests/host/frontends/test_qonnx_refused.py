@@ -160,6 +160,11 @@ def external(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].data_location = TensorProto.EXTERNAL
 
 
+def annotated(model: onnx.ModelProto) -> None:
+    entry = onnx.StringStringEntryProto(key="finn_datatype", value="INT16")
+    model.graph.quantization_annotation.add(tensor_name="x", quant_parameter_tensor_names=[entry])
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -174,6 +179,7 @@ def external(model: onnx.ModelProto) -> None:
         (lambda m: m.graph.input[0].type.tensor_type.shape.dim[0].CopyFrom(_dim(3)), "must have a batch of one"),
         (lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.UINT8), "must be float32"),
         (external, "lies in another file"),
+        (annotated, "input 'x', as it is annotated: its bit width must be one of 1 to 8, not 16"),
         (lambda m: m.graph.output[0].CopyFrom(helper.make_empty_tensor_value_info("nobody")), "no node computes it"),
     ],
 )
