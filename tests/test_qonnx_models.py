@@ -16,7 +16,7 @@ from fabrics import fabric_of
 from qonnx_writer import Array, batched, execute
 
 MODELS = Path(__file__).parents[1] / "training" / "models"
-LEAST = {"mlp1": 0.96}  # accuracy on MNIST's 10,000 test images
+LEAST = {"mlp1": 0.96, "a1": 0.97, "w1": 0.93}  # accuracy on MNIST's 10,000 test images
 BATCH = 500
 
 
@@ -61,7 +61,7 @@ def layers(graph: Graph) -> list[Conv2D | FullyConnected]:
 @pytest.mark.parametrize("name", LEAST)
 def test_golden_equals_the_executor(name: str) -> None:
     accuracy = check_golden(name, 300)
-    assert accuracy is None or accuracy > 0.93
+    assert accuracy is None or accuracy > LEAST[name] - 0.05
 
 
 @pytest.mark.slow
@@ -95,6 +95,8 @@ def test_which_layers_have_one_bit() -> None:
         found[name] = [(graph.tensors[node.inputs[0]].bits, bool((np.abs(node.weights) == 1).all())) for node in layers(graph)]
     assert found == {
         "mlp1": [(8, False), (1, True), (1, False)],
+        "a1": [(8, False), (1, False), (1, False)],
+        "w1": [(8, True), (8, True), (8, True)],
     }
 
 
