@@ -19,19 +19,25 @@ import numpy.typing as npt
 
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """An activation of the graph: shape (batch of one first), NumPy type name, and the quantization its user sees."""
+    """An activation of the graph: shape (batch of one first), NumPy type name, and the quantization its user sees.
+
+    `bits` is what the values of an int8 tensor need: below 8, they are those of a signed or unsigned integer of so many bits;
+    with 1, every value is -1 or +1.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "int8"
     scale: float = 1.0
     zero_point: int = 0
+    bits: int = 8
 
     @property
     def size(self) -> int:
@@ -232,6 +238,41 @@ class Dequantize(Node):
     """int8 -> float32 with the input tensor's scale and zero point."""
 
     op: ClassVar[str] = "dequantize"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Transpose(Node):
+    """The input with its axes in another order, `numpy.transpose(x, axes)`; the batch stays first."""
+
+    axes: tuple[int, ...]
+
+    op: ClassVar[str] = "transpose"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Discretize(Node):
+    """float32 -> int8: y = low + the number of thresholds that x is not below.
+
+    `thresholds` are float32 (channels, levels - 1), each row rising: a row for each index along `axis`, or one for all.
+    """
+
+    thresholds: Float32Array
+    low: int
+    axis: int = 1
+
+    op: ClassVar[str] = "discretize"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LookUp(Node):
+    """int8 -> float32: y[..., c] = table[c, sum_j (x[..., j * channels + c] + 128)]; table float32 (channels, entries).
+
+    What leaves a layer in several slices of -128..127, because it does not fit a byte, is whole again.
+    """
+
+    table: Float32Array
+
+    op: ClassVar[str] = "look_up"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,10 @@ from .ir import (
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
+    Discretize,
     FullyConnected,
     Graph,
+    LookUp,
     MaxPool2D,
     Mean,
     Node,
@@ -28,6 +30,7 @@ from .ir import (
     Requant,
     Reshape,
     Softmax,
+    Transpose,
 )
 
 Array = npt.NDArray[Any]
@@ -145,6 +148,12 @@ def evaluate(node: Node, inputs: Sequence[Array], graph: Graph) -> Array:
             return golden.requantize_int8(x, source.scale, source.zero_point, target.scale, target.zero_point, target.dtype)
         case Dequantize():
             return golden.dequantize(x, source.scale, source.zero_point)
+        case Transpose():
+            return x.transpose(node.axes)
+        case Discretize():
+            return golden.discretize(x, node.thresholds, node.low, node.axis)
+        case LookUp():
+            return golden.look_up(x, node.table)
         case _:
             raise ModelError(f"Node {node.name!r} is a {node.op}, for which there is no golden model")
 

@@ -83,6 +83,8 @@ def _check_shape(array: Array, tensor: Tensor) -> None:
         advice = ": a single sample needs its axis too, x[np.newaxis]"
     elif array.ndim == len(sample) + 1 == 4 and array.shape[1:] == (sample[2], *sample[:2]):
         advice = ": channels come last, x.transpose(0, 2, 3, 1)"
+    elif array.ndim == len(sample) + 1 == 4 and array.shape[1:] == (*sample[1:], sample[0]):
+        advice = ": channels come first, x.transpose(0, 3, 1, 2)"
     elif array.ndim and len(array) and array[0].size == size:
         advice = f": the same values fit as x.reshape(-1, {', '.join(map(str, sample))})"
     else:

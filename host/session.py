@@ -121,7 +121,9 @@ class Session:
         return self._report
 
     def run(self, x: npt.ArrayLike, progress: Callable[[int, int], None] | None = None) -> Array | tuple[Array, ...]:
-        """The network's output for every sample of `x`, bit for bit that of TensorFlow Lite's reference kernels.
+        """The network's output for every sample of `x`, bit for bit that of the format's own reference.
+
+        TensorFlow Lite's reference kernels answer so for .tflite files, QONNX' executor for .onnx files.
 
         Parameters
         ----------

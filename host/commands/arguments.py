@@ -15,7 +15,7 @@ class UsageError(Exception):
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """MODEL."""
-    parser.add_argument("model", metavar="MODEL", help="the network: a quantized .tflite file")
+    parser.add_argument("model", metavar="MODEL", help="the network: a quantized .tflite file, or a QONNX .onnx file")
 
 
 def add_fabric(parser: argparse.ArgumentParser) -> None:

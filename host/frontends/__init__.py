@@ -25,7 +25,11 @@ def load(path: str | PathLike[str]) -> Graph:
         raise ModelError(f"Model {str(path)!r} cannot be read: {reason}") from error
     if data[4:8] == b"TFL3" or path.suffix == ".tflite":
         return tflite.parse(data, path.name)
+    if path.suffix == ".onnx":
+        from . import qonnx  # its schema takes a second to load
+
+        return qonnx.parse(data, path.name)
     raise ModelError(
-        f"Model {path.name!r} must be a .tflite file, the one format that Celosia reads: convert it with TensorFlow's"
-        " converter, quantized to full int8"
+        f"Model {path.name!r} must be a .tflite file, which TensorFlow's converter makes, quantized to full int8, or a QONNX"
+        " .onnx file, which Brevitas exports"
     )

@@ -27,6 +27,7 @@ from .requantize import (
     saturate,
     saturating_rounding_doubling_high_mul,
 )
+from .thresholds import discretize, look_up
 
 __all__ = [
     "add",
@@ -36,8 +37,10 @@ __all__ = [
     "depthwise_conv2d",
     "depthwise_conv2d_sums",
     "dequantize",
+    "discretize",
     "fully_connected",
     "fully_connected_sums",
+    "look_up",
     "max_pool2d",
     "mean",
     "mean_multiplier",

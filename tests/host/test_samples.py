@@ -94,6 +94,13 @@ def test_refused(x, sentence):
         prepare(x, IMAGE)
 
 
+def test_a_network_of_channels_first_says_so():
+    """As ONNX has them: reshaping would mix the channels."""
+    first = Tensor(name="image", shape=(1, 3, 8, 6), dtype="float32")
+    with pytest.raises(ModelError, match=r"needs \(N, 3, 8, 6\).*channels come first, x.transpose\(0, 3, 1, 2\)$"):
+        prepare(np.zeros((2, 8, 6, 3), np.float32), first)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_no_number_is_refused(value):
     x = np.zeros((2, 8, 6, 3), np.float32)

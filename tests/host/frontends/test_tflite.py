@@ -128,7 +128,7 @@ def test_load(tmp_path):
         ("a.tflite", b"PK\x03\x04" * 20, "lacks the identifier 'TFL3'"),
         ("a.tflite", b"\x1c\0\0\0TFL3", "truncated or damaged"),
         ("a.tflite", b"\xff" * 4 + b"TFL3" + b"\xff" * 100, "truncated or damaged"),
-        ("a.onnx", b"\x08\x07\x12" * 9, "Model 'a.onnx' must be a .tflite file"),
+        ("a.onnx", b"\x08\x07\x12" * 9, "Model 'a.onnx': the file is no whole ONNX model"),
         ("a", b"", "must be a .tflite file"),
     ],
 )

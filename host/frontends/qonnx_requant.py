@@ -1,0 +1,162 @@
+"""From thresholds to the fabric's requantization: bias, multiplier and shift that reach each level at the very same sum.
+
+One bit:        y = clip(2 * (acc + bias) + 1, -1, 1), bias = -threshold: any threshold is exact.
+More levels:    y = clip(round((acc + bias) * multiplier * 2**(shift - 31)) + zero_point, low, high). Its edges lie evenly, so
+                it takes thresholds that do. Level zero_point + k is reached by all sums + bias that are at least
+
+                    ceil(((2 * k - 1) << (30 - shift)) / multiplier)                                            one rounding
+                    ceil((((k << right) - (1 << right >> 1) + away << 31) - 2**30) / multiplier / 2**left)      two
+
+                (away: halves below 0 round down, so 1 where k <= 0 < right; a smaller multiplier with a shift of 0 rounds
+                once). Multipliers are tried in the region that the thresholds leave, and the first that gives every one of
+                them is taken.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ...sim.errors import ModelError
+from ...sim.golden import quantize_multiplier
+from ..ir import Int32Array, Requant
+from .qonnx_values import Float64Array, Int64Array
+
+_LEFT = 7  # largest shift to the left: hw.isa.MAX_LEFT_SHIFT, which a front end needs not know
+_RIGHT = 22
+_TRIES = 48  # biases that are tried
+_REACH = 1 << 30  # of a bias
+
+
+def sign_requant(thresholds: Int64Array) -> tuple[Int32Array, Requant]:
+    """(bias, requant) of one bit; a threshold a channel."""
+    channels = len(thresholds)
+    requant = Requant(
+        multiplier=np.full(channels, 1 << 30, np.int32),
+        shift=np.full(channels, 2, np.int32),
+        zero_point=1,
+        low=-1,
+        high=1,
+    )
+    return (-thresholds).astype(np.int32), requant
+
+
+def level_requant(
+    thresholds: Int64Array, *, lows: Int64Array, highs: Int64Array, low: int, high: int, zero_point: int, once: bool
+) -> tuple[Int32Array, Requant]:
+    """(bias, requant) of low..high; thresholds (high - low, channels), sums in lows..highs, `once` as a fully-connected layer
+    rounds. `zero_point` is the level of the real 0. Raises ModelError where no multiplier does it."""
+    failed: list[int] = []
+    channels = thresholds.shape[1]
+    for point in dict.fromkeys((zero_point, low)):
+        result, failed = _fit_all(thresholds, lows, highs, np.arange(low + 1, high + 1) - point, once)
+        if not failed:
+            bias, multiplier, shift = result.astype(np.int32)
+            return bias, Requant(multiplier=multiplier, shift=shift, zero_point=point, low=low, high=high)
+    raise ModelError(
+        f"the levels of {len(failed)} of its {channels} channels (the first is {failed[0]}) do not lie evenly on whole sums, as"
+        " a multiplier and a whole bias place them: use a scale that is a power of two with rounding mode FLOOR, a bias in the"
+        " unit of the sums in place of batch normalization, or one bit"
+    )
+
+
+def _fit_all(
+    thresholds: Int64Array, lows: Int64Array, highs: Int64Array, levels: Int64Array, once: bool
+) -> tuple[Int64Array, list[int]]:
+    """(bias, multiplier, shift) a channel as (3, channels), and the channels that have none."""
+    channels = thresholds.shape[1]
+    found: dict[tuple[int, ...], tuple[int, int, int] | None] = {}
+    result = np.zeros((3, channels), np.int64)
+    failed: list[int] = []
+    for channel in range(channels):
+        column, least, most = thresholds[:, channel], int(lows[channel]), int(highs[channel])
+        key = least, most, *column.tolist()
+        if key not in found:
+            found[key] = _fit(column, levels, least, most, once)
+        fit = found[key]
+        if fit is None:
+            failed.append(channel)
+        else:
+            result[:, channel] = fit
+    return result, failed
+
+
+def edges(levels: Int64Array, multiplier: int, shift: int, once: bool) -> Int64Array:
+    """The smallest sum + bias that reaches each of the levels, which count from the zero point."""
+    if once:
+        return -(-((2 * levels - 1) << (30 - shift)) // multiplier)
+    right, left = max(-shift, 0), max(shift, 0)
+    halves = (levels << right) - (1 << right >> 1) + ((levels <= 0) & (right > 0))
+    whole = -(-((halves << 31) - (1 << 30)) // multiplier)
+    return -(-whole // (1 << left))
+
+
+def _fit(thresholds: Int64Array, levels: Int64Array, low: int, high: int, once: bool) -> tuple[int, int, int] | None:
+    """(bias, multiplier, shift) for one channel, or None."""
+    inside = (thresholds > low) & (thresholds <= high)
+    always, never = thresholds <= low, thresholds > high
+    for multiplier, shift in _candidates(levels[inside], thresholds[inside], low, high, once):
+        reached = edges(levels, multiplier, shift, once)
+        biases = reached - thresholds
+        least, most = -_REACH, _REACH
+        if inside.any():
+            least, most = int(biases[inside].max()), int(biases[inside].min())
+        if always.any():
+            least = max(least, int((reached[always] - low).max()))
+        if never.any():
+            most = min(most, int((reached[never] - high - 1).min()))
+        if least <= most:
+            return min(max(least, 0), most), multiplier, shift
+    return None
+
+
+def _candidates(levels: Int64Array, thresholds: Int64Array, low: int, high: int, once: bool) -> Iterator[tuple[int, int]]:
+    """(multiplier, shift) that may do, for the levels whose thresholds lie within the sums."""
+    if len(levels) < 2:
+        first = int(thresholds[0]) if len(levels) else low
+        for room in (max(high - first, first - low) + 1, high - low + 2):
+            yield from _multipliers([float(room)], single=True)
+        return
+    k, t = levels.astype(np.float64), thresholds.astype(np.float64)
+    apart = k[:, np.newaxis] - k
+    later = apart > 0
+    rises = t[:, np.newaxis] - t
+    narrow = float(((rises - 1)[later] / apart[later]).max())
+    wide = float(((rises + 1)[later] / apart[later]).min())
+    if narrow > wide:
+        return
+    narrow = max(narrow, 2.0**-_LEFT)
+    yield from _near(k - 0.5, t, narrow, wide, single=True)
+    if not once:
+        yield from _near(k - 0.5, t, narrow, wide, single=False)
+
+
+def _near(half: Float64Array, t: Float64Array, narrow: float, wide: float, *, single: bool) -> Iterator[tuple[int, int]]:
+    """Candidates whose edges, half * period - bias, lie at the thresholds t, for periods of narrow..wide."""
+    # Two roundings move an edge towards 0, by half a unit to a whole one of the sums.
+    edge = t if single else t + np.sign(half) * _moved((narrow + wide) / 2)
+    nearest = int(np.argmin(np.abs(half)))
+    ends = half[nearest] * np.array([narrow, wide]) - edge[nearest]
+    begin, end = np.floor(ends.min()) - 1, np.ceil(ends.max()) + 2
+    biases = np.unique(np.round(np.linspace(begin, end, min(int(end - begin) + 1, _TRIES))))
+    for bias in biases[np.argsort(np.abs(biases - (begin + end) / 2))]:
+        first, second = (edge + bias - 1) / half, (edge + bias) / half
+        least, most = float(np.minimum(first, second).max()), float(np.maximum(first, second).min())
+        if 0 < least <= most:
+            yield from _multipliers([(least + most) / 2, most, least], single=single)
+
+
+def _moved(period: float) -> float:
+    multiplier, _ = quantize_multiplier(1 / period)
+    return 2.0**30 / multiplier if multiplier else 0.0
+
+
+def _multipliers(periods: Sequence[float], *, single: bool) -> Iterator[tuple[int, int]]:
+    """The multipliers next to 1 / period; `single` allows those that a kernel of two roundings rounds once with, too."""
+    for period in periods:
+        multiplier, shift = quantize_multiplier(1 / period)
+        if single and shift < 0:
+            shortened = round(2.0**31 / period)
+            yield from ((near, 0) for near in (shortened, shortened + 1, shortened - 1) if near > 0)
+        for near in (multiplier, multiplier + 1, multiplier - 1):
+            if 1 << 30 <= near < 1 << 31 and -_RIGHT <= shift <= _LEFT:
+                yield near, shift

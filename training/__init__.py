@@ -1,0 +1,10 @@
+"""Training of the small QONNX networks with PyTorch and Brevitas (the extra `train`); the trained ones lie in `models/`.
+
+images      MNIST, or scikit-learn's digits where it is absent; augmentation
+quantizers  what is quantized how, so that integers are exact
+networks    the architectures
+fit         the loop: straight-through gradients, a floating-point teacher
+export      Brevitas' QONNX, its weights stored in a byte each
+
+    python -m training mlp1 --data mnist_train.npz --test mnist_test.npz
+"""
