@@ -83,18 +83,19 @@ class Fabric(wiring.Component):
             weights.ring_base.eq(loader.load_address),
         ]
         # Memories that always take what comes lie far apart: each has a register of its own for the loader's words.
-        words = copies(m, platform, loader.i.payload, 3, name="word")
-        words = iter(delay(m, word, _LOAD_LATENCY - 1, name=f"word_{index}") for index, word in enumerate(words))
-        word = next(words)
+        channel_word, program_word, depthwise_word = (
+            delay(m, word, _LOAD_LATENCY - 1, name=f"word_{index}")
+            for index, word in enumerate(copies(m, platform, loader.i.payload, 3, name="word"))
+        )
         m.d.comb += [
             loader.channels.ready.eq(1),
-            post.channels.payload.eq(word),
+            post.channels.payload.eq(channel_word),
             post.channels.valid.eq(delay(m, loader.channels.valid, _LOAD_LATENCY, name="channels")),
             post.load_at.eq(delay(m, loader.load_channels, _LOAD_LATENCY, name="load_channels")),
-            post.load_entry.eq(word),
+            post.load_entry.eq(channel_word),
             sequencer.program.enable.eq(delay(m, loader.program.enable, _LOAD_LATENCY, name="program")),
             sequencer.program.address.eq(delay(m, loader.program.address, _LOAD_LATENCY, name="program_address")),
-            sequencer.program.data.eq(next(words)),
+            sequencer.program.data.eq(program_word),
         ]
         connect(m, loader.starts, starts.w_stream)
         connect(m, starts.r_stream, sequencer.starts)
@@ -149,12 +150,11 @@ class Fabric(wiring.Component):
         engines = [(is_operation[Operation.MAC], array)]
         if config.depthwise_tiles:
             m.submodules.depthwise = depthwise = DepthwiseUnit(config)
-            word = next(words)
             m.d.comb += [
-                depthwise.i.payload.eq(word),
+                depthwise.i.payload.eq(depthwise_word),
                 depthwise.i.valid.eq(delay(m, loader.depthwise.valid, _LOAD_LATENCY, name="depthwise")),
                 depthwise.load_at.eq(delay(m, loader.load_depthwise, _LOAD_LATENCY, name="load_depthwise")),
-                depthwise.load_entry.eq(word),
+                depthwise.load_entry.eq(depthwise_word),
                 depthwise.descriptor.eq(descriptor),
                 depthwise.start.eq(sequencer.launch),
             ]
