@@ -11,7 +11,7 @@ BOARDS = (
         platform=("amaranth_boards.ecpix5", "ECPIX585Platform"),
         chip=chips.LFE5UM5G_85F,
         oscillator=("clk100", 100_000_000),
-        clock_hz=140_000_000,
+        clock_hz=100_000_000,
         link=Link(baud=3_000_000, via="FT2232H on the board"),
         preset="ecp5-85",
         floorplan=lfe5u_85,

@@ -6,7 +6,7 @@ from .floorplan import lfe5u_85
 
 _SIZES = {
     "25F": (chips.LFE5U_25F, "ecp5-25", 72_000_000),
-    "85F": (chips.LFE5U_85F, "ecp5-85", 140_000_000),
+    "85F": (chips.LFE5U_85F, "ecp5-85", 72_000_000),
 }
 
 BOARDS = tuple(
