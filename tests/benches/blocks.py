@@ -5,13 +5,33 @@ it nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from celosia.hw.config import preset
+from celosia.hw.mac.array import SystolicArray
+from celosia.hw.mac.cell import PairCell
 from celosia.hw.post.requantize import RequantizeLane
 
 Blocks = dict[str, Callable[[], Any]]
 
+CELL_DEPTH = 16
+
+MINI = replace(preset("mini"), weight_depth=8, activation_bytes=4096, tile_depth=8, depthwise_tiles=4, line_depth=16)
+
+ARRAYS = {  # by size: a block's name, and its configuration
+    "4x4": ("array_4", MINI),
+    "4x4 with carries": ("array_carries", replace(MINI, carry_rows=2)),
+    "8x8 in three groups": ("array_8", replace(MINI, rows=8, cols=8, row_groups=3)),
+}
+
 BENCHES: dict[str, Blocks] = {
+    "mac": {
+        "cell": lambda: PairCell(rows=4, depth=CELL_DEPTH),
+        "carry_cell": lambda: PairCell(rows=4, depth=CELL_DEPTH, carries=True),
+        **{name: partial(SystolicArray, config) for name, config in ARRAYS.values()},
+    },
     "requantize": {
         "lane": lambda: RequantizeLane(multipliers=True),
         "carry_lane": lambda: RequantizeLane(multipliers=False),

@@ -91,7 +91,7 @@ class Rig:
     def get(self, name: str) -> Any:
         """An output: a number, or a constant of its layout."""
         shape = self._members[name].shape
-        value = self._handles[name].value.to_unsigned()
+        value = int(self._handles[name].value)
         if isinstance(shape, (data.Layout, type)):
             return shape.from_bits(value)
         shape = Shape.cast(shape)
@@ -99,7 +99,7 @@ class Rig:
 
     def bits(self, name: str) -> int:
         """An output's bits."""
-        return int(self._handles[name].value.to_unsigned())
+        return int(self._handles[name].value)
 
     async def sample(self, *names: str) -> list[Any]:
         """The values that outputs have at the end of this cycle; goes on to the next one."""
@@ -215,3 +215,9 @@ def corner(value: int, low: int, high: int) -> str:
 def effort(count: int) -> int:
     """So much of something, or ten times as much where the run is to be long."""
     return count * (10 if os.environ.get("CELOSIA_LONG") == "1" else 1)
+
+
+def packed(values: Iterable[int], width: int) -> int:
+    """Numbers of so many bits side by side, the first one lowest."""
+    mask = (1 << width) - 1
+    return sum((int(value) & mask) << width * place for place, value in enumerate(values))
