@@ -4,7 +4,6 @@ from itertools import product
 
 import cocotb
 import numpy as np
-from celosia.hw.engine import Step
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import LOW_BITS, PairCell, pack
 from celosia.sim.golden import fully_connected_sums
@@ -38,7 +37,7 @@ async def cell(top, unit, stalls):
         corners = list(product(CORNERS, repeat=3)) * effort(1)
         for part in np.array_split(rng.permutation(len(corners)), 2):
             await cells(rig, unit, [corners[index] for index in part], stalls)
-            await rig.reset(1)
+            await rig.reset()
             rig.cover(reset="mid-stream", unit=unit)
 
 
@@ -95,7 +94,7 @@ async def array(top, size, stalls):
     async with Rig(top, "mac", name) as rig:
         for _ in range(2):
             await results(rig, size, config, stalls)
-            await rig.reset(1)
+            await rig.reset()
             rig.cover(reset="mid-stream", unit=size)
 
 
@@ -174,6 +173,3 @@ def loads(weights, words):
             for quad in range(weights.shape[2] // 4):
                 data = packed(weights[word, row, 4 * quad : 4 * quad + 4].tolist(), 8)
                 yield {"load__enable": 1, "load__address": int(word), "load__row": row, "load__quad": quad, "load__data": data}
-
-
-assert Step.as_shape().size == 6

@@ -68,7 +68,7 @@ async def golden_rounding(top, lane, rounding, passes, stalls):
         for index in range(2):
             await one_range(rig, lane, rounding, passes, stalls)
             if not index:
-                await rig.reset(1)
+                await rig.reset()
                 rig.cover(reset="mid-stream", lane=lane)
 
 

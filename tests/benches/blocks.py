@@ -12,6 +12,9 @@ from typing import Any
 from celosia.hw.config import preset
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import PairCell
+from celosia.hw.mac.depthwise import DepthwiseUnit
+from celosia.hw.memory.walker import WindowWalker
+from celosia.hw.memory.weights import WeightBuffer
 from celosia.hw.post.requantize import RequantizeLane
 
 Blocks = dict[str, Callable[[], Any]]
@@ -26,11 +29,20 @@ ARRAYS = {  # by size: a block's name, and its configuration
     "8x8 in three groups": ("array_8", replace(MINI, rows=8, cols=8, row_groups=3)),
 }
 
+DEPTHWISE = {  # by cycles in which the requantizer takes a result
+    "1": ("depthwise_1", replace(MINI, requant_lanes=4)),
+    "2": ("depthwise_2", MINI),
+}
+
 BENCHES: dict[str, Blocks] = {
     "mac": {
         "cell": lambda: PairCell(rows=4, depth=CELL_DEPTH),
         "carry_cell": lambda: PairCell(rows=4, depth=CELL_DEPTH, carries=True),
         **{name: partial(SystolicArray, config) for name, config in ARRAYS.values()},
+    },
+    "depthwise": {name: partial(DepthwiseUnit, config) for name, config in DEPTHWISE.values()},
+    "weights": {
+        "weights": lambda: WeightBuffer(MINI, step_latency=WindowWalker.LATENCY + SystolicArray.read_latency_of(MINI)),
     },
     "requantize": {
         "lane": lambda: RequantizeLane(multipliers=True),

@@ -32,6 +32,7 @@ from .coverage import Coverage, read_plan
 STALLS = ("none", "random", "bursty")
 
 _PERIOD = 2  # steps
+_RESET = 64  # cycles: the link resets the fabric for longer
 
 TIMEOUT = {"timeout_time": 1_000_000 * _PERIOD, "timeout_unit": "step"}
 """For `cocotb.test`: a bench that takes a million cycles hangs."""
@@ -85,9 +86,6 @@ class Rig:
                 value = Const.cast(shape.const(value)).value
             self._handles[name].value = value & ((1 << Shape.cast(shape).width) - 1)
 
-    def reset_is(self, value: int) -> None:
-        self._handles["rst"].value = value
-
     def get(self, name: str) -> Any:
         """An output: a number, or a constant of its layout."""
         shape = self._members[name].shape
@@ -123,11 +121,11 @@ class Rig:
         """The number of this cycle."""
         return int(get_sim_time("step")) // _PERIOD
 
-    async def reset(self, cycles: int = 2) -> None:
-        """Resets the block, in whatever it is doing."""
-        self.reset_is(1)
-        await self.ticks(cycles)
-        self.reset_is(0)
+    async def reset(self) -> None:
+        """Resets the block, in whatever it is doing, for longer than any pipeline is: its registers are not reset."""
+        self._handles["rst"].value = 1
+        await self.ticks(_RESET)
+        self._handles["rst"].value = 0
 
     def pauses(self, kind: str) -> Iterator[bool]:
         """Whether one side of a stream pauses, cycle by cycle: never, at random, or in bursts."""
