@@ -17,7 +17,8 @@ from . import toolchain
 from .errors import ToolError
 from .model import rtlil_of
 
-_PASSES = ("read_rtlil design.il", "proc", "memory_collect", "write_verilog -noattr -norename design.v")
+# Names of Yosys's own are given anew: Icarus takes those with a dollar for functions of the system.
+_PASSES = ("read_rtlil design.il", "proc", "memory_collect", "write_verilog -noattr design.v")
 
 
 class SideBySide(Component):  # type: ignore[misc]  # Amaranth ships no types

@@ -64,7 +64,7 @@ def draw(rng, config, stride, *, tiles, wide):
 
 
 def golden(fields, image, weights):
-    """Sums of (rows, columns, channels): the golden ones leave the padding's and the map's zero point out, the unit does not."""
+    """Sums of (rows, columns, channels): the golden ones leave the zero point out, which the unit does not."""
     point, stride = fields["pad_value"], fields["window_stride"]
     padding = tuple((1 - fields[f"window_{axis}"], 1) for axis in ("row", "column"))
     channels = image.shape[2]
@@ -127,6 +127,7 @@ async def layer(rig, config, fields, image, weights, stalls, stop=None):
             board((rig.bits("o__marks"), [int(total) for total in rig.get("o__sums")]))
         await rig.ticks()
         if stop is not None and at >= min(stop, len(words)):
+            rig.set(i_step=0)
             return
         assert rig.cycle < last + 1000, "results are missing"
     rig.set(i_step=0)

@@ -15,7 +15,9 @@ from celosia.hw.mac.cell import PairCell
 from celosia.hw.mac.depthwise import DepthwiseUnit
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.memory.weights import WeightBuffer
+from celosia.hw.post.post import PostProcessor
 from celosia.hw.post.requantize import RequantizeLane
+from celosia.hw.post.vector import VectorUnit
 
 Blocks = dict[str, Callable[[], Any]]
 
@@ -34,6 +36,16 @@ DEPTHWISE = {  # by cycles in which the requantizer takes a result
     "2": ("depthwise_2", MINI),
 }
 
+WALKERS = {  # by the same
+    "1": ("walker_1", replace(MINI, requant_lanes=4)),
+    "4": ("walker_4", replace(MINI, requant_lanes=1)),
+}
+
+POSTS = {
+    "1": ("post_1", replace(MINI, requant_lanes=4, requant_multipliers=2)),
+    "2": ("post_2", MINI),
+}
+
 BENCHES: dict[str, Blocks] = {
     "mac": {
         "cell": lambda: PairCell(rows=4, depth=CELL_DEPTH),
@@ -44,10 +56,13 @@ BENCHES: dict[str, Blocks] = {
     "weights": {
         "weights": lambda: WeightBuffer(MINI, step_latency=WindowWalker.LATENCY + SystolicArray.read_latency_of(MINI)),
     },
+    "walker": {name: partial(WindowWalker, config) for name, config in WALKERS.values()},
     "requantize": {
         "lane": lambda: RequantizeLane(multipliers=True),
         "carry_lane": lambda: RequantizeLane(multipliers=False),
     },
+    "post": {name: partial(PostProcessor, config) for name, config in POSTS.values()},
+    "vector": {"vector": lambda: VectorUnit(MINI)},
 }
 
 

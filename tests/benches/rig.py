@@ -187,10 +187,14 @@ class Scoreboard:
     def expect(self, *values: Any) -> None:
         self._expected += values
 
+    def next(self) -> Any:
+        """What must come next."""
+        assert self.seen < len(self._expected), f"{self._name} {self.seen}, which nobody expects"
+        return self._expected[self.seen]
+
     def __call__(self, value: Any) -> bool:
         """Whether all that was expected has come."""
-        assert self.seen < len(self._expected), f"{self._name} {self.seen}, which nobody expects: {value}"
-        wanted = self._expected[self.seen]
+        wanted = self.next()
         assert value == wanted, f"{self._name} {self.seen} is {value}, not {wanted}"
         self.seen += 1
         return self.seen == len(self._expected)
