@@ -33,12 +33,15 @@ def number(rng, kind, low, high):
 async def cell(top, unit, stalls):
     """Every corner of activation and both weights; noise in between; a reset half way."""
     async with Rig(top, "mac", unit) as rig:
-        rng = rig.rng
-        corners = list(product(CORNERS, repeat=3)) * effort(1)
-        for part in np.array_split(rng.permutation(len(corners)), 2):
-            await cells(rig, unit, [corners[index] for index in part], stalls)
-            await rig.reset()
-            rig.cover(reset="mid-stream", unit=unit)
+        await all_corners(rig, unit, stalls)
+
+
+async def all_corners(rig, unit, stalls):
+    corners = list(product(CORNERS, repeat=3)) * effort(1)
+    for part in np.array_split(rig.rng.permutation(len(corners)), 2):
+        await cells(rig, unit, [corners[index] for index in part], stalls)
+        await rig.reset()
+        rig.cover(reset="mid-stream", unit=unit)
 
 
 async def cells(rig, unit, corners, stalls):
@@ -58,7 +61,7 @@ async def cells(rig, unit, corners, stalls):
             kinds = waiting.pop()
             a = number(rng, kinds[0], -128, 127)
             pair = [number(rng, kind, -127, 127) for kind in kinds[1:]]
-            place = len(corners) - len(waiting) & CELL_DEPTH - 1
+            place = (37 * len(waiting)) % CELL_DEPTH
             # A word can be read in the cycle after it was written: the address comes then.
             rig.set(write__enable=1, write__address=place, write__data=pack(*pair))
             weights[place] = pair

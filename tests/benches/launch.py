@@ -10,9 +10,8 @@ from pathlib import Path
 
 from celosia.sim import bench_runner
 from celosia.sim.bench_runner import Outcome
-from celosia.sim.verilog import verilog_of
 
-from .blocks import BENCHES, all_blocks
+from .blocks import BENCHES, verilog_of_benches
 from .coverage import Coverage, read_plan
 
 FOLDER = Path(__file__).parent
@@ -44,17 +43,33 @@ def _moved() -> int:
     return int(os.environ.get("CELOSIA_SEED", "0"))
 
 
+def best_simulator() -> str:
+    """For a run of its own: Icarus takes Verilog in seconds, on which Verilator and a compiler work for minutes."""
+    return "icarus" if bench_runner.has_simulator("icarus") else "verilator"
+
+
 @cache
 def simulator_of(simulator: str, bench: str | None = None) -> Path:
     """The simulator of all benches, or of one bench alone: built by one process while the others wait."""
     with open(Path(tempfile.gettempdir(), f"celosia-benches-{simulator}.lock"), "w") as lock:
         flock(lock, LOCK_EX)
-        blocks = all_blocks() if bench is None else {name: make() for name, make in BENCHES[bench].items()}
-        return bench_runner.build(verilog_of(blocks), simulator)
+        return bench_runner.build(verilog_of_benches(*(BENCHES if bench is None else [bench])), simulator)
 
 
-def run(bench: str, simulator: str = "verilator", *, long: bool = False, folder: Path | None = None) -> Run:
-    """Runs a bench: with much more of everything where it is to be `long`. Icarus gets the bench's own blocks alone."""
+def run(
+    bench: str,
+    simulator: str = "verilator",
+    *,
+    long: bool = False,
+    folder: Path | None = None,
+    instead: str = "",
+    only: str | None = None,
+) -> Run:
+    """Runs a bench: with much more of everything where it is to be `long`. Icarus gets the bench's own blocks alone.
+
+    `folder` is that of another simulator than the benches' own, `instead` a block of it that the bench takes for its own;
+    `only` a regular expression of the tests that are to run.
+    """
     seed = zlib.crc32(bench.encode()) + _moved()
     folder = folder or simulator_of(simulator, bench if simulator == "icarus" else None)
     coverage = Coverage(read_plan()[bench])
@@ -66,7 +81,8 @@ def run(bench: str, simulator: str = "verilator", *, long: bool = False, folder:
             simulator=simulator,
             seed=seed,
             path=FOLDER.parent,
-            environment={"CELOSIA_COVERAGE": str(path), "CELOSIA_LONG": str(int(long))},
+            environment={"CELOSIA_COVERAGE": str(path), "CELOSIA_LONG": str(int(long)), "CELOSIA_INSTEAD": instead},
+            only=only,
         )
         if path.exists():
             coverage.merge(path)

@@ -52,9 +52,9 @@ class Rig:
         flat = [("__".join(map(str, path)), member, value) for path, member, value in self.dut.signature.flatten(self.dut)]
         self._members = {name: member for name, member, _ in flat}
         self._begin = {name: Value.cast(value).init for name, member, value in flat if member.flow == In}
-        self._handles = {
-            name: getattr(top, f"{block}__{name}") for name in (*self._members, "clk", "rst") if self._exists(name)
-        }
+        instance = os.environ.get("CELOSIA_INSTEAD") or block  # another one of the same ports
+        names = [name for name in (*self._members, "clk", "rst") if self._exists(name)]
+        self._handles = {name: getattr(top, f"{instance}__{name}") for name in names}
 
     async def __aenter__(self) -> "Rig":
         for name, value in self._begin.items():
@@ -187,6 +187,11 @@ class Scoreboard:
     def expect(self, *values: Any) -> None:
         self._expected += values
 
+    @property
+    def complete(self) -> bool:
+        """Whether all that was expected has come."""
+        return self.seen == len(self._expected)
+
     def next(self) -> Any:
         """What must come next."""
         assert self.seen < len(self._expected), f"{self._name} {self.seen}, which nobody expects"
@@ -197,10 +202,10 @@ class Scoreboard:
         wanted = self.next()
         assert value == wanted, f"{self._name} {self.seen} is {value}, not {wanted}"
         self.seen += 1
-        return self.seen == len(self._expected)
+        return self.complete
 
     def finish(self) -> None:
-        assert self.seen == len(self._expected), f"only {self.seen} of {len(self._expected)}: {self._name}s are missing"
+        assert self.complete, f"only {self.seen} of {len(self._expected)}: {self._name}s are missing"
 
 
 async def together(*tasks: Awaitable[Any]) -> None:
