@@ -72,7 +72,7 @@ def build(verilog: str, simulator: str = "verilator") -> Path:
             (work / "design.v").write_text(verilog)
             (work / "out").mkdir()
             if simulator == "verilator":
-                _build_verilator(work, command, environment, config)
+                _build_verilator(work, command, environment, version, config)
             else:
                 command = (*command, "-g2012", "-s", _TOP, "-o", "out/sim.vvp", "design.v")
                 toolchain.run(command, "Icarus Verilog", work)
@@ -180,7 +180,7 @@ def _icarus() -> tuple[tuple[str, ...], dict[str, str], str]:
     return (native,), dict(os.environ), toolchain.run((native, "-V"), "Icarus Verilog", Path.cwd())
 
 
-def _build_verilator(work: Path, command: tuple[str, ...], environment: dict[str, str], config: Any) -> None:
+def _build_verilator(work: Path, command: tuple[str, ...], environment: dict[str, str], version: str, config: Any) -> None:
     """Compiles `design.v` to `out/top`."""
     (work / "visible.vlt").write_text(_VISIBLE)
     libraries = f"-Wl,-rpath,{config.libs_dir} -L{config.libs_dir} -lcocotbvpi_verilator"
@@ -189,7 +189,18 @@ def _build_verilator(work: Path, command: tuple[str, ...], environment: dict[str
     toolchain.run((*command, *_VERILATOR_FLAGS, *files), "Verilator", work, environment)
     compiler = " ".join(toolchain.cxx())
     make = ("make", "-s", "-C", "build", "-f", "Vtop.mk", *_MAKE_FLAGS, f"CXX={compiler}", f"LINK={compiler}")
+    key = hashlib.sha256("\0".join((version, environment.get("VERILATOR_ROOT", ""), *make)).encode()).hexdigest()[:24]
+    kept = cache_directory() / f"bench-runtime-{key}"
+    # Verilator's runtime is the same for all designs, and takes longer to compile than most of them.
+    for thing in kept.glob("*.o"):
+        shutil.copyfile(thing, work / "build" / thing.name)
     toolchain.run(make, "the C++ compiler", work, environment)
+    if not kept.exists():
+        (work / "runtime").mkdir()
+        for thing in (work / "build").glob("verilated*.o"):
+            shutil.copyfile(thing, work / "runtime" / thing.name)
+        with contextlib.suppress(OSError):  # another process was faster
+            os.rename(work / "runtime", kept)
     (work / "build" / _TOP).rename(work / "out" / _TOP)
 
 
