@@ -24,6 +24,8 @@ async def columns_on_ice40(top, stalls):
         for part in range(2):
             await sums(rig, stalls)
             if not part:
+                for _ in range(3):  # of a sum that never ends
+                    await one(rig, {}, add=1, last=0, noise=True)
                 await rig.reset()
                 rig.cover(reset="mid-stream", unit="ice40")
 

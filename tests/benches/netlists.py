@@ -76,14 +76,15 @@ def modelled(netlist: str, chip: str, *, change: Callable[[Cells], None] | None 
         return re.sub(r"(?m)^module top\(", f"module {module}(", (folder / "netlist.v").read_text(), count=1)
 
 
-def parameter(kind: str, name: str, value: str | Callable[[str], str]) -> Callable[[Cells], None]:
-    """A fault: another value of a parameter of the first cell of a kind."""
+def parameter(kind: str, *names: str, value: str | Callable[[str], str]) -> Callable[[Cells], None]:
+    """A fault: another value of parameters of the first cell of a kind."""
 
     def change(cells: Cells) -> None:
         cell = next(cell for cell in cells.values() if cell["type"] == kind)
-        before = cell["parameters"][name]
-        cell["parameters"][name] = value if isinstance(value, str) else value(before)
-        assert cell["parameters"][name] != before, f"{kind}.{name} was {before} before"
+        for name in names:
+            before = cell["parameters"][name]
+            cell["parameters"][name] = value if isinstance(value, str) else value(before)
+            assert cell["parameters"][name] != before, f"{kind}.{name} was {before} before"
 
     return change
 

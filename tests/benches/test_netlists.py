@@ -17,17 +17,17 @@ def other(init):
 
 FAULTS = {
     "cell_on_ecp5": {
-        "memory_register": parameter("DP16KD", "REGMODE_B", "NOREG"),
-        "multiplier_register": parameter("MULT18X18D", "REG_PIPELINE_CLK", "NONE"),
-        "multiplier_input": parameter("MULT18X18D", "REG_INPUTB_CLK", "NONE"),
-        "table": parameter("LUT4", "INIT", other),
-        "carry_table": parameter("CCU2C", "INIT0", other),
+        "memory_register": parameter("DP16KD", "REGMODE_A", "REGMODE_B", value="NOREG"),
+        "multiplier_register": parameter("MULT18X18D", "REG_PIPELINE_CLK", value="NONE"),
+        "multiplier_input": parameter("MULT18X18D", "REG_INPUTB_CLK", value="NONE"),
+        "table": parameter("LUT4", "INIT", value=other),
+        "carry_table": parameter("CCU2C", "INIT0", value=other),
     },
     "columns_on_ice40": {
-        "sign": parameter("SB_MAC16", "A_SIGNED", lambda bits: "0" * len(bits)),
-        "operand_register": parameter("SB_MAC16", "B_REG", lambda bits: "0" * len(bits)),
-        "carry": parameter("SB_MAC16", "TOPADDSUB_CARRYSELECT", lambda bits: format(2, f"0{len(bits)}b")),
-        "table": parameter("SB_LUT4", "LUT_INIT", other),
+        "sign": parameter("SB_MAC16", "A_SIGNED", value=lambda bits: "0" * len(bits)),
+        "operand_register": parameter("SB_MAC16", "B_REG", value=lambda bits: "0" * len(bits)),
+        "carry": parameter("SB_MAC16", "TOPADDSUB_CARRYSELECT", value=lambda bits: format(2, f"0{len(bits)}b")),
+        "table": parameter("SB_LUT4", "LUT_INIT", value=other),
     },
 }
 
