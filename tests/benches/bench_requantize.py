@@ -12,7 +12,7 @@ from .rig import STALLS, TIMEOUT, Rig, Scoreboard, corner, effort
 LEAST_SHIFT = -31
 NARROW = 1 << (NARROW_BITS - 1)
 ROUNDINGS = ("twice", "once", "average")
-BLOCKS = {"multipliers": "lane", "carries": "carry_lane"}
+BLOCKS = {"two": "lane_2", "one": "lane_1", "none": "lane_0"}  # by their hardware multipliers
 
 
 def wrap(value):

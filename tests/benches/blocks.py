@@ -115,8 +115,9 @@ BENCHES: dict[str, Blocks] = {
     },
     "walker": {name: partial(WindowWalker, config) for name, config in WALKERS.values()},
     "requantize": {
-        "lane": lambda: RequantizeLane(multipliers=True),
-        "carry_lane": lambda: RequantizeLane(multipliers=False),
+        "lane_2": lambda: RequantizeLane(multipliers=2),
+        "lane_1": lambda: RequantizeLane(multipliers=1),
+        "lane_0": lambda: RequantizeLane(multipliers=0),
     },
     "post": {name: partial(PostProcessor, config) for name, config in POSTS.values()},
     "vector": {"vector": lambda: VectorUnit(MINI)},
