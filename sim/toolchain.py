@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import wasm
@@ -52,10 +52,10 @@ def cxx() -> tuple[str, ...]:
     raise ToolError("no C++ compiler: install g++ or clang++, or `pip install ziglang`, or name one in the variable CXX")
 
 
-def run(command: Sequence[str], tool: str, folder: Path) -> str:
+def run(command: Sequence[str], tool: str, folder: Path, environment: Mapping[str, str] | None = None) -> str:
     """Runs a tool in a folder and gives what it printed. Raises ToolError with the tool's own words where it fails."""
     try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     except OSError as error:
         raise ToolError(f"cannot run {tool}: {command[0]}: {error.strerror}; install it, or correct the variable") from error
     if result.returncode:

@@ -23,7 +23,7 @@ class Accumulator(wiring.Component):
     """`o` is the sum of the products `i_x * i_y` of signed bytes since the last `clear`, modulo 2**32.
 
     `add` belongs to the operands; their product is in `o` `LATENCY` cycles later. `clear` makes `o` zero in the next cycle; a
-    product that would come into `o` in that cycle is lost.
+    product that would come into `o` in that cycle is lost. So does a reset, in the cycle after it.
     """
 
     LATENCY = 2
@@ -35,8 +35,11 @@ class Accumulator(wiring.Component):
         m = Module()
         adding = Signal()
         m.d.sync += adding.eq(self.add)
+        fresh = Signal(init=1)  # no reset reaches the primitive's own register, nor has it a value when it begins
+        m.d.sync += fresh.eq(0)
+        clear = self.clear | fresh
         if is_ultra_plus(platform):
-            hold = ~adding & ~self.clear
+            hold = ~adding & ~clear
             m.submodules.mac16 = Instance(
                 "SB_MAC16",
                 p_A_REG=1,
@@ -54,8 +57,8 @@ class Accumulator(wiring.Component):
                 i_B=_extended(m, self.i_y, "b"),
                 i_C=0,
                 i_D=0,
-                i_OLOADTOP=self.clear,
-                i_OLOADBOT=self.clear,
+                i_OLOADTOP=clear,
+                i_OLOADBOT=clear,
                 i_OHOLDTOP=hold,
                 i_OHOLDBOT=hold,
                 o_O=self.o,
@@ -64,7 +67,7 @@ class Accumulator(wiring.Component):
             return m
         x, y = Signal(signed(8)), Signal(signed(8))
         m.d.sync += [x.eq(self.i_x), y.eq(self.i_y)]
-        with m.If(self.clear):
+        with m.If(clear):
             m.d.sync += self.o.eq(0)
         with m.Elif(adding):
             m.d.sync += self.o.eq(self.o + x * y)

@@ -1,7 +1,9 @@
 """The accumulator and the product against Python's numbers, and both their forms against each other."""
 
 import pytest
-from amaranth.hdl import Instance, signed, unsigned
+from amaranth.hdl import Cat, Instance, Module, Mux, ResetInserter, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from celosia.hw.primitives.accumulate import Accumulator, Product
 from twins import UltraPlus, first_difference
 
@@ -82,3 +84,39 @@ def test_a_wrong_multiplier_is_seen(monkeypatch, broken, value):
 
     monkeypatch.setattr("celosia.hw.primitives.accumulate.Instance", wrong)
     assert first_difference(Accumulator, cycles=2000, drive=sparse, platform=UltraPlus) is not None
+
+
+class Resettable(wiring.Component):
+    """An accumulator that is reset as the link resets the fabric, which no primitive hears of."""
+
+    i_x: In(signed(8))
+    i_y: In(signed(8))
+    add: In(1)
+    clear: In(1)
+    reset: In(1)
+    o: Out(signed(32))
+
+    def elaborate(self, platform):
+        m = Module()
+        accumulator = Accumulator()
+        m.submodules.accumulator = ResetInserter(self.reset)(accumulator)
+        m.d.comb += [getattr(accumulator, name).eq(getattr(self, name)) for name in ("i_x", "i_y", "add", "clear")]
+        # The forms need not agree until the cycle after the reset.
+        resetting = Signal(2)
+        m.d.sync += resetting.eq(Cat(self.reset, resetting))
+        m.d.comb += self.o.eq(Mux(self.reset | resetting.any(), 0, accumulator.o))
+        return m
+
+
+def test_a_reset_empties_both_forms():
+    """For two cycles, as what is under way is lost: the first sum after it must not begin with the one before."""
+
+    def drive(m, noise, accumulator):
+        sparse(m, noise, accumulator)
+        again = Signal()
+        m.d.sync += again.eq(noise[40:46] == 0)
+        m.d.comb += accumulator.reset.eq((noise[40:46] == 0) | again)
+        with m.If(accumulator.reset):
+            m.d.comb += accumulator.add.eq(0)
+
+    assert first_difference(Resettable, cycles=5000, drive=drive, platform=UltraPlus) is None
