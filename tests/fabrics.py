@@ -42,8 +42,9 @@ def check_network(model: bytes, fabric: str, *, seed: int = 1, samples: int = 2)
         for output in graph.outputs:
             np.testing.assert_array_equal(outputs[output], expected[output])
     counters = device.counters()
+    cycles = simulator.cycles
     device.close()
     for layer in counters.layers.values():
         assert layer.cycles == layer.busy + layer.weights + layer.activations + layer.output
-    assert sum(layer.cycles for layer in counters.layers.values()) <= counters.cycles <= simulator.cycles
+    assert sum(layer.cycles for layer in counters.layers.values()) <= counters.cycles <= cycles
     return counters

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def main() -> int:
     elif not arguments.only:
         records = {}
     explained = explanations()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # its processes end with it
     for count, outcome in enumerate(plant(todo, workers=arguments.workers), 1):
         planting = outcome.planting
         said = f"found by {outcome.by}" if outcome.killed else "NOT FOUND"

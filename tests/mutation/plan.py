@@ -11,9 +11,9 @@ from mutation.operators import Mutant, all_mutants, sample
 SEED = "celosia"
 """Which places the faults are planted in."""
 
-PLACES_A_FAULT = 24
+PLACES_A_FAULT = 32
 """Of so many places in a file, one has its fault tried; `LEAST` to `MOST` a file."""
-LEAST, MOST = 2, 9
+LEAST, MOST = 2, 6
 
 TESTS = {
     "config.py": "hw/test_config.py",
@@ -51,7 +51,8 @@ TESTS = {
     "post/channels.py": "hw/post/test_channels.py hw/post/test_post.py",
     "post/partial.py": "hw/post/test_partial.py hw/post/test_post.py",
     "post/post.py": "hw/post/test_post.py",
-    "post/requantize.py": "hw/post/test_requantize.py",
+    "post/requantize.py": "hw/post/test_requantize.py::test_average_divides_halves_away_from_zero "
+    "hw/post/test_requantize.py::test_extremes hw/post/test_requantize.py",
     "post/vector.py": "hw/post/test_vector.py",
     "primitives/__init__.py": "hw/primitives/test_bank.py",
     "primitives/accumulate.py": "hw/primitives/test_accumulate.py",

@@ -21,7 +21,7 @@ from mutation.plan import Planting
 
 ROOT = HW.parent
 
-CPU_SECONDS = 150
+CPU_SECONDS = 100
 """Of a process: a test that has not ended by then hangs, and so has found the fault."""
 
 _WALL_SECONDS = 1200
