@@ -55,3 +55,9 @@ def refuted(cases: Iterable[Case], *, quick: int = 0) -> Iterator[Any]:
             marks = [] if number < quick and not case.slow else [pytest.mark.slow]
             number += 1
             yield pytest.param(case, fault, id=f"{case.name}-{fault}".replace(" ", "-"), marks=marks)
+
+
+def faults_of(faults: Iterable[Fault]) -> Iterator[Any]:
+    """Parameters: a fault; all but the first are slow."""
+    for number, fault in enumerate(faults):
+        yield pytest.param(fault, id=str(fault), marks=[pytest.mark.slow] if number else [])
