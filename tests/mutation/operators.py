@@ -16,6 +16,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from mutation.gateware import HW
 
@@ -231,6 +232,7 @@ def mutants_of(file: str, source: str) -> Iterator[Mutant]:
         yield Mutant(file=file, function=function, kind=kind, old=text, index=index, start=start, end=end, new=new)
 
 
+@cache
 def all_mutants() -> dict[str, list[Mutant]]:
     """All of the gateware's, by file."""
     files = sorted(HW.rglob("*.py"))
