@@ -1,6 +1,6 @@
 """What every proof is: a property, a bound, and the faults that refute it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,23 +41,27 @@ class Case:
         assert not verdict.holds, f"{self.name}: holds in spite of {fault.what!r}"
 
 
-def holding(cases: Iterable[Case]) -> Iterator[Any]:
+def holding(cases: Iterable[Case]) -> list[Any]:
     """Parameters: a case."""
-    for case in cases:
-        yield pytest.param(case, id=case.name.replace(" ", "-"), marks=[pytest.mark.slow] if case.slow else [])
+    return [pytest.param(case, id=case.name.replace(" ", "-"), marks=[pytest.mark.slow] if case.slow else []) for case in cases]
 
 
-def refuted(cases: Iterable[Case], *, quick: int = 0) -> Iterator[Any]:
+def refuted(cases: Iterable[Case], *, quick: int = 0) -> list[Any]:
     """Parameters: a case and one of its faults; all but the first `quick` ones are slow."""
-    number = 0
-    for case in cases:
-        for fault in case.faults:
-            marks = [] if number < quick and not case.slow else [pytest.mark.slow]
-            number += 1
-            yield pytest.param(case, fault, id=f"{case.name}-{fault}".replace(" ", "-"), marks=marks)
+    pairs = [(case, fault) for case in cases for fault in case.faults]
+    return [
+        pytest.param(
+            case,
+            fault,
+            id=f"{case.name}-{fault}".replace(" ", "-"),
+            marks=[] if number < quick and not case.slow else [pytest.mark.slow],
+        )
+        for number, (case, fault) in enumerate(pairs)
+    ]
 
 
-def faults_of(faults: Iterable[Fault]) -> Iterator[Any]:
+def faults_of(faults: Iterable[Fault]) -> list[Any]:
     """Parameters: a fault; all but the first are slow."""
-    for number, fault in enumerate(faults):
-        yield pytest.param(fault, id=str(fault), marks=[pytest.mark.slow] if number else [])
+    return [
+        pytest.param(fault, id=str(fault), marks=[pytest.mark.slow] if number else []) for number, fault in enumerate(faults)
+    ]

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as pytest has it
 
 from mutation import report
-from mutation.plan import COMPILED, SAMPLE, declared, drawn, explanations, none
+from mutation.plan import LAST, SAMPLE, declared, drawn, explanations, none
 from mutation.run import plant
 
 
@@ -36,7 +36,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # its processes end with it
     if arguments.sample:
         return _sample(arguments.workers)
-    plantings = sorted([*declared(), *drawn()], key=lambda item: item.file in COMPILED)
+    plantings = sorted([*declared(), *drawn()], key=lambda item: LAST.index(item.file) if item.file in LAST else -1)
     known = json.loads(report.RESULTS.read_text())["faults"] if report.RESULTS.exists() else {}
     numbers = {item.number for item in plantings}
     records = {number: item for number, item in known.items() if number in numbers}

@@ -64,8 +64,8 @@ TESTS = {
 }
 """The tests of each file of the gateware, below `tests/`: its own, where it has any."""
 
-COMPILED = ("compact/fabric.py", "fabric.py", "link/device.py")
-"""Files whose tests compile a simulator for each fault: they come last."""
+LAST = ("link/identity.py", "link/framing.py", "link/endpoint.py", "link/device.py", "fabric.py", "compact/fabric.py")
+"""Files whose tests take minutes, or compile a simulator for each fault: they come last, in this order."""
 
 SAMPLE = ("declared-6", "declared-23", "declared-24")
 """Faults that `make test` plants."""
