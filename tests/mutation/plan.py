@@ -64,7 +64,18 @@ TESTS = {
 }
 """The tests of each file of the gateware, below `tests/`: its own, where it has any."""
 
-LAST = ("link/identity.py", "link/framing.py", "link/endpoint.py", "link/device.py", "fabric.py", "compact/fabric.py")
+LAST = (
+    "mac/array.py",
+    "mac/cell.py",
+    "link/uart.py",
+    "post/requantize.py",
+    "link/identity.py",
+    "link/framing.py",
+    "link/endpoint.py",
+    "link/device.py",
+    "fabric.py",
+    "compact/fabric.py",
+)
 """Files whose tests take minutes, or compile a simulator for each fault: they come last, in this order."""
 
 SAMPLE = ("declared-6", "declared-23", "declared-24")
