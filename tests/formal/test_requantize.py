@@ -20,8 +20,8 @@ LEAST_SHIFT, MOST_SHIFT = -31, 7
 FAULTS = (
     Fault(
         file="post/requantize.py",
-        old="nudge = Cat(twice, twice & (x < 0)).as_signed()",
-        new="nudge = Cat(twice, 0).as_signed()",
+        old="Cat(twice, twice & (x < 0)).as_signed()",
+        new="Cat(twice, 0).as_signed()",
         what="negative sums are nudged upwards",
     ),
     Fault(

@@ -22,14 +22,14 @@ FAULTS = _faults(
     ),
     Fault(
         file="mac/array.py",
-        old="first, second = self.load.data[2 * half], self.load.data[2 * half + 1]",
-        new="second, first = self.load.data[2 * half], self.load.data[2 * half + 1]",
+        old="first, second = weights[2 * half], weights[2 * half + 1]",
+        new="second, first = weights[2 * half], weights[2 * half + 1]",
         what="swapped lanes: two channels' weights",
     ),
     Fault(
         file="mac/array.py",
-        old="y_gate=~step.first)",
-        new="y_gate=~step.last)",
+        old="Cat(step.valid, ~step.first)",
+        new="Cat(step.valid, ~step.last)",
         what="wrong strobe: sums begin anew with the last step",
     ),
     Fault(
@@ -82,8 +82,8 @@ FAULTS = _faults(
     ),
     Fault(
         file="post/requantize.py",
-        old="nudge = Cat(twice, twice & (x < 0)).as_signed()",
-        new="nudge = Cat(twice, 0).as_signed()",
+        old="Cat(twice, twice & (x < 0)).as_signed()",
+        new="Cat(twice, 0).as_signed()",
         what="flipped sign: the nudge of negative sums",
     ),
     Fault(
