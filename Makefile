@@ -8,7 +8,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow bench boards lint format clean
+.PHONY: help demo test test-slow mutation bench boards lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,9 @@ test: lint  ## lint, types, fast tests
 
 test-slow: lint  ## lint, types, every test
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+mutation: $(VENV)/.dev  ## faults planted in the gateware, and how many the tests find; writes tests/mutation/REPORT.md
+	$(BIN)/python -m tests.mutation --workers $(WORKERS)
 
 bench: $(VENV)/.dev  ## cycles, time and speed of the four MLPerf Tiny models; writes bench.json
 	$(BIN)/python -m tests.bench

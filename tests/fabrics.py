@@ -6,8 +6,15 @@ from pathlib import Path
 from tempfile import gettempdir
 from zlib import crc32
 
+import networks
+import numpy as np
+from celosia.host import reference
+from celosia.host.device import Counters
+from celosia.host.driver import FabricDevice
+from celosia.host.frontends.tflite import parse
+from celosia.host.passes import simplify
 from celosia.hw.config import FabricConfig, preset
-from celosia.sim.engine import build
+from celosia.sim.engine import Simulator, build
 
 STARVED = "mini,weight_depth=8,partial_depth=8,tile_depth=8,program_words=144,record_depth=5,depthwise_tiles=2"
 """Nothing fits: weights stream, sums wait, programs are cut."""
@@ -21,3 +28,23 @@ def fabric_of(name: str) -> FabricConfig:
         flock(lock, LOCK_EX)
         build(config)
     return config
+
+
+def check_network(model: bytes, fabric: str, *, seed: int = 1, samples: int = 2) -> Counters:
+    """A network on a simulated fabric: every output equals golden, every record sums up. Gives the counters."""
+    graph = simplify(parse(model))
+    simulator = Simulator(fabric_of(fabric))
+    device = FabricDevice(graph, fabric_of(fabric), simulator)
+    (name,) = graph.inputs
+    for sample in networks.random_input(model, seed, samples=samples)[:, np.newaxis]:
+        expected = reference.run(graph, {name: sample})
+        outputs = device.infer({name: sample})
+        for output in graph.outputs:
+            np.testing.assert_array_equal(outputs[output], expected[output])
+    counters = device.counters()
+    cycles = simulator.cycles
+    device.close()
+    for layer in counters.layers.values():
+        assert layer.cycles == layer.busy + layer.weights + layer.activations + layer.output
+    assert sum(layer.cycles for layer in counters.layers.values()) <= counters.cycles <= cycles
+    return counters

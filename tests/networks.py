@@ -59,10 +59,11 @@ def pool(seed: int, shape: tuple[int, ...], kind: str = "average", kernel=(2, 2)
     return network.finish(network.pool(network.input(shape), kind, kernel, **options))
 
 
-def random_network(seed: int, *, size: str = "small") -> bytes:
+def random_network(seed: int, *, size: str = "small", branches: bool = False) -> bytes:
     """A network of random structure: 2-D (mostly), 1-D along height or width, or fully-connected layers alone.
 
-    `size` is "tiny", "small" or "large". Kernels reach 7 (now and then 11), strides 4; channels are any number.
+    `size` is "tiny", "small" or "large". Kernels reach 7 (now and then 11), strides 4; channels are any number. With
+    `branches` the layers of the body are now and then two or three ways side by side, one of them perhaps with ways of its own.
     """
     rng = np.random.default_rng(seed)
     extent, channels, layers, budget = SIZES[size]
@@ -77,7 +78,7 @@ def random_network(seed: int, *, size: str = "small") -> bytes:
     else:
         x = network.input({"2d": (1, height, width, first), "tall": (1, length, 1, first)}.get(kind, (1, 1, length, first)))
         for _ in range(rng.integers(1, layers + 1)):
-            x = draw.body_layer(x)
+            x = draw.ways(x) if branches and draw.chance(0.4) else draw.body_layer(x)
     if kind == "flat" or rng.random() < 0.5:
         x = draw.tail(x)
     return network.finish(x)
@@ -160,6 +161,33 @@ class _Draw:
             branch = network.conv(branch, x.channels, (1, 1), activation=self.activation(), **self.weighted())
         pair = (x, branch) if self.chance(0.5) else (branch, x)
         return network.add(*pair, activation=self.activation())
+
+    def ways(self, x: Activation, depth: int = 0) -> Activation:
+        """Two or three ways of one to three layers each that keep the shape, and the sum of where they end."""
+        ends = []
+        for _ in range(self.rng.integers(2, 4)):
+            way = x
+            for _ in range(self.rng.integers(0 if not ends else 1, 4)):
+                nested = depth < 2 and self.chance(0.15)
+                way = self.ways(way, depth + 1) if nested else self.same_shape(way)
+            ends.append(way)
+        total = ends[0]
+        for end in ends[1:]:
+            pair = (total, end) if self.chance(0.5) else (end, total)
+            total = self.network.add(*pair, activation=self.activation())
+        return total
+
+    def same_shape(self, x: Activation) -> Activation:
+        """A layer whose output is as large as its input."""
+        kernel = tuple(min(extent, int(self.rng.choice([1, 2, 3, 3, 5]))) for extent in x.shape[1:3])
+        options = {"padding": "SAME", "activation": self.activation()}
+        kind = self.rng.choice(["conv", "depthwise", "max", "average"], p=[0.4, 0.3, 0.2, 0.1])
+        if kind in ("max", "average"):
+            return self.network.pool(x, str(kind), kernel, stride=(1, 1), **options)
+        each = prod(x.shape[1:]) * x.channels * prod(kernel)
+        if kind == "conv" and self.network.macs + each <= self.budget:
+            return self.network.conv(x, x.channels, kernel, **options, **self.weighted())
+        return self.network.depthwise(x, kernel, **options, **self.weighted())
 
     def pool(self, x: Activation) -> Activation:
         options = self.window(x, dilated=False)

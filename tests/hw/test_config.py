@@ -100,3 +100,15 @@ def test_a_configuration_does_not_change():
     with pytest.raises(FrozenInstanceError):
         MINI.rows = 8
     assert MINI.rows % STREAM_BYTES == 0
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(4, 1), (4, 2), (8, 3), (16, 3), (16, 6), (16, 16)])
+def test_groups_share_the_rows(rows, groups):
+    """In order, none empty, all of one size but for the last one, which may be smaller."""
+    config = replace(preset("mini"), rows=rows, cols=rows, requant_lanes=rows, row_groups=groups)
+    of_rows = [config.group_of(row) for row in range(rows)]
+    sizes = [of_rows.count(group) for group in range(groups)]
+    assert of_rows == sorted(of_rows)
+    assert sum(sizes) == rows
+    assert set(sizes[:-1]) <= {-(-rows // groups)}
+    assert 0 < sizes[-1] <= -(-rows // groups)

@@ -1,0 +1,73 @@
+"""Two int8 products a multiplier: the cell's sums unpack to both products, for every activation and every pair of weights."""
+
+import pytest
+from amaranth.hdl import Signal, signed
+from formal.exhaust import Sweep, first_wrong
+from mutation.gateware import Fault, Gateware, planted
+
+FAULTS = (
+    Fault(
+        file="mac/cell.py",
+        old="second = (word[LOW_BITS : LOW_BITS + FOLD_BITS] + word[LOW_BITS - 1])[:FOLD_BITS]",
+        new="second = word[LOW_BITS : LOW_BITS + FOLD_BITS]",
+        what="the borrow of packing stays in the residue",
+    ),
+    Fault(
+        file="mac/cell.py",
+        old="high = delay(m, (rows[2] + (rows[3] << 1) + (rows[4] << 2))",
+        new="high = delay(m, (rows[2] + (rows[3] << 1))",
+        what="a row of the residue is missing",
+    ),
+    Fault(
+        file="mac/cell.py",
+        old="sums.high.eq(self.i_sums.high + (product >> LOW_BITS))",
+        new="sums.high.eq(self.i_sums.high + (product.as_unsigned() >> LOW_BITS))",
+        what="the upper part loses its sign",
+    ),
+)
+
+
+def products(hw, *, carries=False):
+    """Case: activation, second weight, first weight, a byte each; a weight of -128 stands for none. A word is written and read
+    in every cycle, at one of four places."""
+    cell = hw("mac.cell")
+    latency = cell.PairCell.LATENCY + cell.PairCell.FOLD_LAG + 1  # the word is written a cycle before its address is given
+    sweep = Sweep(24, latency=latency)
+    m = sweep.m
+    m.submodules.dut = dut = cell.PairCell(rows=4, depth=4, carries=carries)
+    first, second, activation = (Signal(signed(8), name=name) for name in ("first", "second", "activation"))
+    m.d.comb += [first.eq(sweep.case[:8]), second.eq(sweep.case[8:16]), activation.eq(sweep.case[16:])]
+    m.d.comb += [
+        dut.write.enable.eq(1),
+        dut.write.address.eq(sweep.case[:2]),
+        dut.write.data.eq((second << cell.LOW_BITS) + first),
+        dut.i_address.eq(sweep.late(sweep.case[:2], 1)),
+        dut.i_activation.eq(sweep.late(activation, 1 + cell.PairCell.ACTIVATION_LAG)),
+    ]
+    sums = dut.o_sums
+    low, high = (sweep.late(value, cell.PairCell.FOLD_LAG) for value in (sums.low, sums.high))
+    meant = [Signal(signed(16), name=f"meant_{index}") for index in range(2)]
+    m.d.comb += [meant[0].eq(activation * first), meant[1].eq(activation * second)]
+    meant = [sweep.late(value, latency) for value in meant]
+    counts = sweep.late((first != -128) & (second != -128), latency)
+    got = [Signal(signed(18), name=f"got_{index}") for index in range(2)]
+    m.d.comb += [got[0].eq(low + (sums.fold << cell.LOW_BITS)), got[1].eq(high - sums.fold)]
+    sweep.expect(~counts | ((got[0] == meant[0]) & (got[1] == meant[1])))
+    return sweep
+
+
+def test_all_products():
+    assert first_wrong(products(Gateware())) is None
+
+
+@pytest.mark.slow
+def test_all_products_of_carry_chains():
+    assert first_wrong(products(Gateware(), carries=True)) is None
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(f, marks=[pytest.mark.slow] if n else []) for n, f in enumerate(FAULTS)], ids=str
+)
+def test_a_fault_breaks_a_product(fault):
+    with planted(fault) as gateware:
+        assert first_wrong(products(gateware)) is not None

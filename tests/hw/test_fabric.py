@@ -1,0 +1,31 @@
+"""The fabric as a whole, compiled: each engine by a layer of its own, what streams, what waits, and what comes back."""
+
+import networks
+import pytest
+from fabrics import STARVED, check_network
+
+LAYERS = {
+    "convolution": networks.conv(1, (1, 6, 5, 3), 9, (3, 3)),
+    "depthwise": networks.depthwise(2, (1, 6, 5, 6), (3, 3)),
+    "depthwise beside the unit": networks.depthwise(3, (1, 7, 6, 5), (5, 5)),
+    "fully connected": networks.fully_connected(4, (1, 120), 10),
+    "addition": networks.add(5, (1, 5, 3, 7)),
+    "maximum": networks.pool(6, (1, 7, 5, 6), "max", (3, 3), stride=(2, 2), padding="SAME"),
+    "average": networks.pool(7, (1, 6, 6, 5), "average", (2, 2)),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers(layer):
+    check_network(LAYERS[layer], "mini")
+
+
+@pytest.mark.parametrize("layer", ["convolution", "fully connected"])
+def test_weights_that_stream(layer):
+    counters = check_network(LAYERS[layer], STARVED)
+    assert sum(record.weights for record in counters.layers.values()) > 0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_networks(seed):
+    check_network(networks.random_network(seed, size="tiny"), "mini")
