@@ -16,10 +16,11 @@ Yosys alone sends every product to a DSP, or to three times the LUTs; and nextpn
 one to bring a constant carry in, one to bring an unread carry out. Chains here begin with a half cell that knows its carry.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from amaranth.hdl import Cat, Const, Instance, Module, Shape, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Instance, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -32,12 +33,18 @@ _ZERO = 0b0000
 _AND = 0b1000
 _NAND = 0b0111
 _FIRST = 0b1010
+_SECOND = 0b1100
 _XOR = 0b0110
 _ONE = 0b1111
 
 
 class _Bit(NamedTuple):
-    """What a chain adds at one place: `p(a, b) + q(c, d)`. Inputs that are not there read as 1."""
+    """What a chain adds at one place: `p(a, b) + q(c, d)`, with `other` instead of q where b is 1. Inputs that are not there
+    read as 1.
+
+    One that `begins` a sum is no place: its LUT4 is 0, so that the carry which it gives is p(a, b), whatever comes in, and its
+    sum bit is that carry which comes in.
+    """
 
     p: int = _ZERO
     a: Value | None = None
@@ -45,34 +52,56 @@ class _Bit(NamedTuple):
     q: int = _ZERO
     c: Value | None = None
     d: Value | None = None
+    other: int | None = None
+    begins: bool = False
+
+    @property
+    def table(self) -> int:
+        """The cell's LUT4; where it `begins`, C and D read as 1."""
+        if self.begins:
+            return self.p
+        other = self.q if self.other is None else self.other
+        return sum(
+            ((self.p >> (place & 3) & 1) ^ ((other if place & 2 else self.q) >> (place >> 2) & 1)) << place
+            for place in range(16)
+        )
 
 
 def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
     """The sum's bits, modulo 2**len(bits)."""
-    # The first half cell is no place: its LUT4 is 0, so that its carry is its LUT2's, whatever comes in.
-    begin = _Bit(p=_FIRST, a=carry) if isinstance(carry, Value) else _Bit(p=_ONE if carry else _ZERO)
+    begin = _begin(carry)
     below: list[Value] = []
     if not len(bits) % 2 and begin.p == _ZERO and (bits[0].p, bits[0].q) == (_FIRST, _AND) and bits[0].d is None:
         # That would leave a half cell over at the end, so let the first one give the carry of the first place instead.
         one, other = bits[0].a, bits[0].c
         assert one is not None
         assert other is not None
-        begin = _Bit(p=_AND, a=one, b=other)
+        begin = _Bit(p=_AND, a=one, b=other, begins=True)
         below.append(one ^ other)
         bits = bits[1:]
-    bits = [begin, *bits]
+    return below + _cells(m, [begin, *bits], name)[1:]
+
+
+def _begin(carry) -> _Bit:
+    """What begins a sum, with a carry that is a bit or constant."""
+    if isinstance(carry, Value):
+        return _Bit(p=_FIRST, a=carry, begins=True)
+    return _Bit(p=_ONE if carry else _ZERO, begins=True)
+
+
+def _cells(m, bits: list[_Bit], name: str) -> list[Value]:
+    """The sum bit of every half cell of a chain, whose first one begins a sum."""
     places = len(bits)
     if places % 2:
-        bits.append(_Bit())
+        bits = [*bits, _Bit()]
     sums: list[Value] = []
     carries: dict[str, Value] = {}
     for index in range(0, len(bits), 2):
         ports: dict[str, object] = dict(carries)
         for side, bit in enumerate(bits[index : index + 2]):
-            init = sum(((bit.p >> (place & 3) & 1) ^ (bit.q >> (place >> 2) & 1)) << place for place in range(16))
             total = Signal(name=f"{name}_s{index + side}")
             sums.append(total)
-            ports |= {f"p_INIT{side}": Const(init if index + side else bit.p, 16), f"p_INJECT1_{side}": "NO"}
+            ports |= {f"p_INIT{side}": Const(bit.table, 16), f"p_INJECT1_{side}": "NO"}
             ports |= {f"i_{pin.upper()}{side}": Const(1) if (net := getattr(bit, pin)) is None else net for pin in "abcd"}
             ports[f"o_S{side}"] = total
         if index + 2 < len(bits):
@@ -80,7 +109,7 @@ def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
             ports["o_COUT"] = following
             carries = {"i_CIN": following}
         m.submodules[f"{name}_{index}"] = Instance("CCU2C", **ports)
-    return below + sums[1:places]
+    return sums[:places]
 
 
 def _bit_of(value: Value, place: int) -> Value | None:
@@ -91,10 +120,11 @@ def _bit_of(value: Value, place: int) -> Value | None:
     return value[min(place, shape.width - 1)]
 
 
-def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None, carry=0) -> Value:
-    """`x + (y ^ y_flip) + carry` or `x + (y & y_gate) + carry`, modulo `shape`, in the same cycle.
+def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None, y_choose=None, other=None, carry=0) -> Value:
+    """`x + (y ^ y_flip) + carry`, `x + (y & y_gate) + carry` or `x + (y_choose ? other : y) + carry`, modulo `shape`, in the
+    same cycle.
 
-    `y_flip` and `y_gate` are single bits that hold for all of y; a flip's carry makes `x - y`.
+    `y_flip`, `y_gate` and `y_choose` are single bits that hold for all of y; a flip's carry makes `x - y`.
     """
     shape = Shape.cast(shape)
     result = Signal(shape, name=name)
@@ -105,20 +135,87 @@ def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None
             wide = wide ^ y_flip.replicate(shape.width)
         if y_gate is not None:
             wide = wide & y_gate.replicate(shape.width)
+        if y_choose is not None:
+            wide = Mux(y_choose, other, wide)
         m.d.comb += result.eq(x + wide + carry)
         return result
     x, y = Value.cast(x), Value.cast(y)
+    instead = None if other is None else Value.cast(other)
     bits = []
     for place in range(shape.width):
         first, second = _bit_of(x, place), _bit_of(y, place)
         bit = _Bit() if first is None else _Bit(p=_FIRST, a=first)
-        if y_flip is not None:
+        if instead is not None:
+            third = _bit_of(instead, place)
+            bit = bit._replace(b=y_choose, q=_SECOND, other=_FIRST)
+            bit = bit._replace(c=Const(0) if third is None else third, d=Const(0) if second is None else second)
+        elif y_flip is not None:
             bit = bit._replace(q=_XOR, c=Const(0) if second is None else second, d=y_flip)
         elif second is not None:
             bit = bit._replace(q=_AND, c=second, d=y_gate)
         bits.append(bit)
     m.d.comb += result.eq(Cat(*_chain(m, bits, carry, name)))
     return result
+
+
+class Gate(NamedTuple):
+    """A bit that a half cell makes of two: `a & b`, or `a ^ b` where `differ`; `a` alone without b."""
+
+    a: Value
+    b: Value | None = None
+    differ: bool = False
+
+    @property
+    def value(self) -> Value:
+        """The bit."""
+        if self.b is None:
+            return self.a
+        return self.a ^ self.b if self.differ else self.a & self.b
+
+    @property
+    def table(self) -> int:
+        """As a half cell's function."""
+        if self.b is None:
+            return _FIRST
+        return _XOR if self.differ else _AND
+
+
+class Sum(NamedTuple):
+    """`carry + x + y`, the numbers as their bits, the lowest first."""
+
+    carry: Gate
+    x: Sequence[Gate]
+    y: Sequence[Gate]
+
+
+def sums(m: Module, platform, terms: Sequence[Sum], *, name: str) -> list[Value]:
+    """Several short sums, each a bit longer than its longer number, in the same cycle.
+
+    One chain makes them all: the half cell that begins a sum gives its carry, which may be a gate of two bits too, and at the
+    same time brings out what the sum before it has carried. So a full adder with a gate at each of its inputs takes two half
+    cells, a sum of n bits n + 1 of them, and the chain one more at its end.
+    """
+    if not is_ecp5(platform):
+        totals = []
+        for index, (carry, x, y) in enumerate(terms):
+            total = Signal(max(len(x), len(y)) + 1, name=f"{name}_{index}")
+            one, other = (Cat(bit.value for bit in number) for number in (x, y))
+            m.d.comb += total.eq(one + other + carry.value)
+            totals.append(total)
+        return totals
+    bits = []
+    for carry, x, y in terms:
+        bits.append(_Bit(p=carry.table, a=carry.a, b=carry.b, begins=True))
+        for place in range(max(len(x), len(y))):
+            bit = _Bit()
+            if place < len(x):
+                bit = bit._replace(p=x[place].table, a=x[place].a, b=x[place].b)
+            if place < len(y):
+                bit = bit._replace(q=y[place].table, c=y[place].a, d=y[place].b)
+            bits.append(bit)
+    cells = _cells(m, [*bits, _begin(0)], name)
+    begins = [place for place, bit in enumerate(bits) if bit.begins]
+    return [Cat(cells[begin + 1 : end + 1]) for begin, end in zip(begins, [*begins[1:], len(bits)], strict=True)]
 
 
 def _limits(shape: Shape) -> tuple[int, int]:

@@ -10,6 +10,7 @@ experimental_op_resolver_type=OpResolverType.BUILTIN_REF)`.
 """
 
 from .activation import softmax
+from .binary import binary_conv2d, binary_max_pool2d, mismatches, pack_bits, unpack_bits
 from .convolution import conv2d, conv2d_sums, depthwise_conv2d, depthwise_conv2d_sums
 from .elementwise import add
 from .fully_connected import fully_connected, fully_connected_sums
@@ -32,6 +33,8 @@ from .thresholds import discretize, look_up
 __all__ = [
     "add",
     "average_pool2d",
+    "binary_conv2d",
+    "binary_max_pool2d",
     "conv2d",
     "conv2d_sums",
     "depthwise_conv2d",
@@ -44,8 +47,10 @@ __all__ = [
     "max_pool2d",
     "mean",
     "mean_multiplier",
+    "mismatches",
     "multiply_by_quantized_multiplier",
     "multiply_by_quantized_multiplier_once",
+    "pack_bits",
     "pad",
     "quantize",
     "quantize_multiplier",
@@ -56,4 +61,5 @@ __all__ = [
     "saturate",
     "saturating_rounding_doubling_high_mul",
     "softmax",
+    "unpack_bits",
 ]
