@@ -7,6 +7,8 @@ from amaranth.utils import bits_for, ceil_log2
 STREAM_BYTES = 4
 """Bytes in a word of the fabric's input and output streams."""
 
+BYTE_BITS = 8
+
 ACCUMULATOR_BITS = 29
 """Width of a sum, with and without its bias."""
 
@@ -16,9 +18,9 @@ refuses layers whose weights could exceed it; without its bias, a sum may wrap."
 
 _BEATS_LIMIT = 4
 
-_MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "partial_depth", "requant_multipliers")
+_MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "partial_depth", "requant_multipliers", "xnor_pixels")
 
-COMPACT_LEAVES_OUT = ("depthwise_tiles", "partial_depth")
+COMPACT_LEAVES_OUT = ("depthwise_tiles", "partial_depth", "xnor_pixels")
 """Sizes of what a compact fabric has not."""
 
 
@@ -49,6 +51,8 @@ class FabricConfig:
     record_depth        layers whose counters are kept for the report
     step_cycles         cycles that a step of the array takes: 1, or `rows` for the compact fabric of small chips, which
                         multiplies a row of the array at a time and has no depthwise unit, no vector unit and no partial sums
+    xnor_pixels         pixels that the XNOR engine works on at a time, each `rows` binary outputs of `8 * rows` bits; 0 leaves
+                        the engine out
     """
 
     name: str
@@ -67,6 +71,7 @@ class FabricConfig:
     program_words: int
     record_depth: int
     step_cycles: int = 1
+    xnor_pixels: int = 0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -92,6 +97,11 @@ class FabricConfig:
             raise ValueError(f"fabric {self.name!r}: {self.rows} rows do not make {self.row_groups} row_groups: one has none")
         if self.weight_depth < 2:
             raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
+        if self.xnor_pixels and (self.rows < BYTE_BITS or self.requant_lanes % BYTE_BITS):
+            raise ValueError(
+                f"fabric {self.name!r}: rows and requant_lanes must be multiples of {BYTE_BITS} where xnor_pixels is not 0, "
+                f"not {self.rows} and {self.requant_lanes}: binary outputs are packed into bytes"
+            )
         self._check_steps()
 
     def _check_steps(self) -> None:
@@ -121,6 +131,11 @@ class FabricConfig:
     def compact(self) -> bool:
         """Whether this is the fabric of small chips: `hw.compact`."""
         return self.step_cycles > 1
+
+    @property
+    def binary_macs_per_cycle(self) -> int:
+        """Binary multiply-accumulates of the whole XNOR engine in one cycle."""
+        return self.xnor_pixels * self.rows * self.rows * BYTE_BITS
 
     @property
     def word_bytes(self) -> int:

@@ -67,6 +67,28 @@ class _Bit(NamedTuple):
         )
 
 
+class Gate(NamedTuple):
+    """A bit that a half cell makes of two: `a & b`, or `a ^ b` where `differ`; `a` alone without b."""
+
+    a: Value
+    b: Value | None = None
+    differ: bool = False
+
+    @property
+    def value(self) -> Value:
+        """The bit."""
+        if self.b is None:
+            return self.a
+        return self.a ^ self.b if self.differ else self.a & self.b
+
+    @property
+    def table(self) -> int:
+        """As a half cell's function."""
+        if self.b is None:
+            return _FIRST
+        return _XOR if self.differ else _AND
+
+
 def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
     """The sum's bits, modulo 2**len(bits)."""
     begin = _begin(carry)
@@ -83,7 +105,9 @@ def _chain(m, bits: list[_Bit], carry, name: str) -> list[Signal]:
 
 
 def _begin(carry) -> _Bit:
-    """What begins a sum, with a carry that is a bit or constant."""
+    """What begins a sum, with a carry that is a gate, a bit or constant."""
+    if isinstance(carry, Gate):
+        return _Bit(p=carry.table, a=carry.a, b=carry.b, begins=True)
     if isinstance(carry, Value):
         return _Bit(p=_FIRST, a=carry, begins=True)
     return _Bit(p=_ONE if carry else _ZERO, begins=True)
@@ -124,7 +148,8 @@ def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None
     """`x + (y ^ y_flip) + carry`, `x + (y & y_gate) + carry` or `x + (y_choose ? other : y) + carry`, modulo `shape`, in the
     same cycle.
 
-    `y_flip`, `y_gate` and `y_choose` are single bits that hold for all of y; a flip's carry makes `x - y`.
+    `y_flip`, `y_gate` and `y_choose` are single bits that hold for all of y; a flip's carry makes `x - y`. The
+    carry is a bit or a `Gate`.
     """
     shape = Shape.cast(shape)
     result = Signal(shape, name=name)
@@ -137,7 +162,7 @@ def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None
             wide = wide & y_gate.replicate(shape.width)
         if y_choose is not None:
             wide = Mux(y_choose, other, wide)
-        m.d.comb += result.eq(x + wide + carry)
+        m.d.comb += result.eq(x + wide + (carry.value if isinstance(carry, Gate) else carry))
         return result
     x, y = Value.cast(x), Value.cast(y)
     instead = None if other is None else Value.cast(other)
@@ -156,28 +181,6 @@ def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None
         bits.append(bit)
     m.d.comb += result.eq(Cat(*_chain(m, bits, carry, name)))
     return result
-
-
-class Gate(NamedTuple):
-    """A bit that a half cell makes of two: `a & b`, or `a ^ b` where `differ`; `a` alone without b."""
-
-    a: Value
-    b: Value | None = None
-    differ: bool = False
-
-    @property
-    def value(self) -> Value:
-        """The bit."""
-        if self.b is None:
-            return self.a
-        return self.a ^ self.b if self.differ else self.a & self.b
-
-    @property
-    def table(self) -> int:
-        """As a half cell's function."""
-        if self.b is None:
-            return _FIRST
-        return _XOR if self.differ else _AND
 
 
 class Sum(NamedTuple):
@@ -205,7 +208,7 @@ def sums(m: Module, platform, terms: Sequence[Sum], *, name: str) -> list[Value]
         return totals
     bits = []
     for carry, x, y in terms:
-        bits.append(_Bit(p=carry.table, a=carry.a, b=carry.b, begins=True))
+        bits.append(_begin(carry))
         for place in range(max(len(x), len(y))):
             bit = _Bit()
             if place < len(x):

@@ -1,17 +1,16 @@
 """Counting trees: how many bits of two words differ, for fabrics of LUT4 with carry chains.
 
 The recipe for LUT4 alone is a leaf of two XNORs and 3:2 counters of two LUT4 each, three LUT4 for each pair of bits in all. A
-carry chain does with half of that: its half cell adds two gates of two inputs each and a carry, which may be a gate as well
-(`hw.primitives.carry.sums`), so three XORs and their full adder are two half cells, and a sum of n bits with a third operand of
-one bit is n + 1. Every adder of the tree takes such a bit along, so a byte's eighth pair needs no adder of its own:
+carry chain does with two thirds of that: its half cell adds two gates of two inputs each and a carry, which may be a gate as
+well (`hw.primitives.carry.sums`), so three XORs and their full adder are two half cells, and a sum of n bits with a third
+operand of one bit takes n + 1. Every adder of the tree takes such a bit along, so a byte's eighth pair needs no adder:
 
     7 of a byte's 8 pairs --> two full adders --> sum of 3 bits --+               cycle 1
-    the eighth pair, if the byte counts --------------------------|--+
+    the eighth pair ----------------------------------------------|--+
     another byte: the same ---------------------------------------+--+--> sum --> ... --> + i_sums --> register
-                                                  AND "the byte counts"               every two adders, and at the end
+                                                 AND "the byte counts"                every two adders, and at the end
 
-Whether a byte counts (it does not where it lies in the padding) is one of the gates' inputs, and costs nothing but the eighth
-pair's LUT4. No wide LUTs.
+Whether a byte counts (it does not where it lies in the padding) is the other input of the gates. No wide LUTs.
 """
 
 from typing import NamedTuple
@@ -21,134 +20,139 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..config import BYTE_BITS
 from ..delay import delay
 from ..primitives.carry import Gate, Sum, add, sums
-
-BYTE = 8
 
 _LEVELS = 2  # adders between registers
 _CHAIN_CELLS = 18  # half cells of a chain before its last one
 
 
 class MismatchCounter(wiring.Component):
-    """One word of activations against `outputs` words of weights: `o[n] = i_sums[n] + (bits of activations ^ weights[n] that
-    are 1)`, over those bytes whose bit of `i_inside` is 1, modulo the shape of `i_sums`.
+    """A word of weights against words of activations, one a pixel: `o[p] = i_sums[p] + (bits of i_weights ^ i_activations[p]
+    that are 1)`, over those bytes whose bit of `i_inside[p]` is 1, modulo the shape of o.
 
-    Parameters: `count` of bytes in a word, `outputs`, and `shape` of i_sums and o. A word a cycle; o follows the words by
-    `latency` cycles and i_sums by `SUM_LATENCY`.
+    Parameters: `count` of bytes in a word, `pixels`, and shapes of i_sums (`base`) and o (`total`). New words every cycle;
+    i_inside comes `INSIDE_LAG` cycles after them, o follows them by `latency` cycles, and i_sums by `SUM_LATENCY`.
     """
+
+    INSIDE_LAG = 1
+    """Cycles by which i_inside follows the words."""
 
     SUM_LATENCY = 1
     """Cycles from i_sums to o."""
 
-    def __init__(self, *, count: int, outputs: int, shape):
-        for name, value in (("count", count), ("outputs", outputs)):
+    def __init__(self, *, count: int, pixels: int, base, total):
+        for name, value in (("count", count), ("pixels", pixels)):
             if value < 1:
                 raise ValueError(f"a mismatch counter's {name} must be 1 or more, not {value}")
-        self._count, self._outputs, self._shape = count, outputs, Shape.cast(shape)
-        word = data.ArrayLayout(BYTE, count)
-        totals = data.ArrayLayout(self._shape, outputs)
+        self._count, self._pixels = count, pixels
+        word = data.ArrayLayout(BYTE_BITS, count)
         super().__init__(
             {
-                "i_activations": In(word),
-                "i_inside": In(count),
-                "i_weights": In(data.ArrayLayout(word, outputs)),
-                "i_sums": In(totals),
-                "o": Out(totals),
+                "i_weights": In(word),
+                "i_activations": In(data.ArrayLayout(word, pixels)),
+                "i_inside": In(data.ArrayLayout(count, pixels)),
+                "i_sums": In(data.ArrayLayout(Shape.cast(base), pixels)),
+                "o": Out(data.ArrayLayout(Shape.cast(total), pixels)),
             }
         )
+
+    @classmethod
+    def latency_of(cls, count: int) -> int:
+        """Cycles from words of `count` bytes to their sums."""
+        return 1 + -(-(ceil_log2(count) + 1) // _LEVELS)
 
     @property
     def latency(self) -> int:
         """Cycles from the words to the sums."""
-        return 1 + -(-(ceil_log2(self._count) + 1) // _LEVELS)
+        return self.latency_of(self._count)
 
     def elaborate(self, platform):
         m = Module()
         numbers, singles = self._bytes(m, platform)
-        adders = ceil_log2(self._count)
-        for level in range(1, adders + 1):
+        for level in range(1, ceil_log2(self._count) + 1):
             numbers, singles = self._level(m, platform, numbers, singles, level)
             if level % _LEVELS == 0:
-                for output in range(self._outputs):
-                    name = f"{level}_{output}"
-                    numbers[output] = [
-                        _Number(delay(m, number.value, 1, name=f"number_{name}_{place}"))
-                        for place, number in enumerate(numbers[output])
+                for pixel in range(self._pixels):
+                    name = f"{level}_{pixel}"
+                    numbers[pixel] = [number.registered(m, f"number_{name}_{i}") for i, number in enumerate(numbers[pixel])]
+                    singles[pixel] = [
+                        Gate(delay(m, single.value, 1, name=f"single_{name}_{i}")) for i, single in enumerate(singles[pixel])
                     ]
-                    singles[output] = [
-                        delay(m, single, 1, name=f"single_{name}_{place}") for place, single in enumerate(singles[output])
-                    ]
-        for output in range(self._outputs):
-            ((number,), (single,)) = numbers[output], singles[output]
-            total = Signal(self._shape, name=f"total_{output}", reset_less=True)
+        for pixel in range(self._pixels):
+            ((number,), (single,)) = numbers[pixel], singles[pixel]
+            shape = self.o[pixel].shape()
+            total = Signal(shape, name=f"total_{pixel}", reset_less=True)
             whole = add(
                 m,
                 platform,
-                self.i_sums[output],
+                self.i_sums[pixel],
                 number.bits,
-                self._shape,
-                name=f"whole_{output}",
+                shape,
+                name=f"whole_{pixel}",
                 y_gate=number.gate,
                 carry=single,
             )
             m.d.sync += total.eq(whole)
-            m.d.comb += self.o[output].eq(total)
+            m.d.comb += self.o[pixel].eq(total)
         return m
 
     def _bytes(self, m, platform):
-        """For each output its numbers, one a byte, and as many single bits, after a register."""
-        inside = delay(m, self.i_inside, 1, name="inside")
-        adders = []
-        for weights in self.i_weights:
-            for activations, weights_byte in zip(self.i_activations, weights, strict=True):
-                pairs = [Gate(activations[bit], weights_byte[bit], differ=True) for bit in range(BYTE)]
-                adders += [Sum(pairs[0], pairs[1:2], pairs[2:3]), Sum(pairs[3], pairs[4:5], pairs[5:6])]
-        full = self._chained(m, platform, adders, "full")
-        adders = []
-        for place in range(self._outputs * self._count):
-            one, other = full[2 * place : 2 * place + 2]
-            output, byte = divmod(place, self._count)
-            seventh = Gate(self.i_activations[byte][6], self.i_weights[output][byte][6], differ=True)
-            adders.append(Sum(seventh, [Gate(bit) for bit in one], [Gate(bit) for bit in other]))
-        sevens = self._chained(m, platform, adders, "seven")
+        """For each pixel its numbers, one a byte, and as many single bits, after a register."""
+        words = [list(zip(activations, self.i_weights, strict=True)) for activations in self.i_activations]
+        pairs = [[Gate(a[bit], w[bit], differ=True) for bit in range(BYTE_BITS)] for word in words for a, w in word]
+        full = self._chained(
+            m,
+            platform,
+            [Sum(byte[first], byte[first + 1 : first + 2], byte[first + 2 : first + 3]) for byte in pairs for first in (0, 3)],
+            "full",
+        )
+        halves = [[Gate(bit) for bit in total] for total in full]
+        sevens = self._chained(
+            m,
+            platform,
+            [Sum(byte[6], one, other) for byte, one, other in zip(pairs, halves[::2], halves[1::2], strict=True)],
+            "seven",
+        )
         numbers: list[list[_Number]] = []
-        singles: list[list[Value]] = []
-        for output, weights in enumerate(self.i_weights):
+        singles: list[list[Gate]] = []
+        for pixel in range(self._pixels):
             numbers.append([])
             singles.append([])
             for byte in range(self._count):
-                seven = delay(m, sevens[output * self._count + byte], 1, name=f"seven_{output}_{byte}")
-                numbers[-1].append(_Number(seven, inside[byte]))
-                eighth = (self.i_activations[byte][7] ^ weights[byte][7]) & self.i_inside[byte]
-                singles[-1].append(delay(m, eighth, 1, name=f"eighth_{output}_{byte}"))
+                place, name = pixel * self._count + byte, f"{pixel}_{byte}"
+                inside = self.i_inside[pixel][byte]
+                numbers[-1].append(_Number(delay(m, sevens[place], 1, name=f"seven_{name}"), inside))
+                singles[-1].append(Gate(delay(m, pairs[place][7].value, 1, name=f"eighth_{name}"), inside))
         return numbers, singles
 
     def _level(self, m, platform, numbers, singles, level):
-        """Every two numbers and a single bit of each output added up; what is left over passes by."""
+        """Every two numbers and a single bit of each pixel added up; what is left over passes by."""
         adders = [
-            Sum(Gate(single), one.gates, other.gates)
+            Sum(single, one.gates, other.gates)
             for row, bits in zip(numbers, singles, strict=True)
             for one, other, single in zip(row[::2], row[1::2], bits, strict=False)
         ]
         totals = self._chained(m, platform, adders, f"level_{level}")
         count = len(numbers[0]) // 2
-        sums_of = [[_Number(total) for total in totals[n * count : (n + 1) * count]] for n in range(self._outputs)]
+        added = [[_Number(total) for total in totals[n * count : (n + 1) * count]] for n in range(self._pixels)]
         return (
-            [added + row[2 * count :] for added, row in zip(sums_of, numbers, strict=True)],
+            [new + row[2 * count :] for new, row in zip(added, numbers, strict=True)],
             [bits[count:] for bits in singles],
         )
 
     def _chained(self, m, platform, adders, name):
-        """The sums, in chains that are not too long: a tool for timing follows a carry through all of a chain."""
+        """The sums, in chains that are not too long: tools for timing follow a carry through all of a chain."""
         totals = []
         chain: list[Sum] = []
+        cells = 0
         for index, adder in enumerate(adders):
             chain.append(adder)
-            cells = sum(len(one.x) + 1 for one in chain)
+            cells += len(adder.x) + 1
             if index + 1 == len(adders) or cells + len(adder.x) + 1 > _CHAIN_CELLS:
                 totals += sums(m, platform, chain, name=f"{name}_{index}")
-                chain = []
+                chain, cells = [], 0
         return totals
 
 
@@ -163,7 +167,7 @@ class _Number(NamedTuple):
         """Its bits for an adder."""
         return [Gate(bit, self.gate) for bit in self.bits]
 
-    @property
-    def value(self) -> Value:
-        """What it counts."""
-        return self.bits if self.gate is None else self.bits & self.gate.replicate(len(self.bits))
+    def registered(self, m, name: str) -> "_Number":
+        """What it counts, after a register."""
+        bits = self.bits if self.gate is None else self.bits & self.gate.replicate(len(self.bits))
+        return _Number(delay(m, bits, 1, name=name))

@@ -8,19 +8,21 @@ from celosia.sim import golden
 from twins import first_difference
 
 
-def _outputs(bench, dut, activations, weights, inside, sums):
-    """What a counter gives for each row of its inputs, by row and output."""
+def _outputs(bench, dut, weights, activations, inside, sums):
+    """What a counter gives for each row of its inputs, by row and pixel."""
     results = []
+    rows = len(weights)
+
+    def row(cycle):
+        return min(max(cycle, 0), rows - 1)
 
     async def testbench(ctx):
-        cycles = len(activations) + dut.latency
-        for cycle in range(cycles):
-            word, late = min(cycle, len(activations) - 1), min(max(cycle - dut.latency + 1, 0), len(activations) - 1)
-            bench.put(ctx, dut.i_activations)
-            ctx.set(dut.i_activations.as_value(), int.from_bytes(activations[word].tobytes(), "little"))
-            ctx.set(dut.i_weights.as_value(), int.from_bytes(weights[word].tobytes(), "little"))
-            ctx.set(dut.i_inside, int(inside[word] @ (1 << np.arange(inside.shape[1]))))
-            ctx.set(dut.i_sums, [int(number) for number in sums[late]])
+        for cycle in range(rows + dut.latency):
+            ctx.set(dut.i_weights.as_value(), int.from_bytes(weights[row(cycle)].tobytes(), "little"))
+            ctx.set(dut.i_activations.as_value(), int.from_bytes(activations[row(cycle)].tobytes(), "little"))
+            bits = inside[row(cycle - dut.INSIDE_LAG)].reshape(-1)
+            ctx.set(dut.i_inside.as_value(), int("".join(map(str, bits[::-1])), 2))
+            ctx.set(dut.i_sums, [int(number) for number in sums[row(cycle - dut.latency + dut.SUM_LATENCY)]])
             results.append([ctx.get(number) for number in dut.o])
             await ctx.tick()
 
@@ -29,48 +31,47 @@ def _outputs(bench, dut, activations, weights, inside, sums):
 
 
 def test_every_byte_against_every_byte(bench):
-    """All 65,536 pairs of a byte of activations and one of weights; some words do not count."""
-    outputs = 32
-    activations = np.repeat(np.arange(256, dtype=np.uint8), 256 // outputs)[:, np.newaxis]
-    weights = np.tile(np.arange(256, dtype=np.uint8), 256).reshape(-1, outputs, 1)
-    inside = np.ones((len(activations), 1), np.int64)
-    dut = MismatchCounter(count=1, outputs=outputs, shape=signed(6))
-    sums = bench.rng.integers(-32, 24, (len(activations), outputs))
-    found = _outputs(bench, dut, activations, weights, inside, sums)
-    assert (found == sums + golden.mismatches(activations[:, np.newaxis], weights)).all()
+    """All 65,536 pairs of a byte of weights and one of activations."""
+    pixels = 32
+    weights = np.repeat(np.arange(256, dtype=np.uint8), 256 // pixels)[:, np.newaxis]
+    activations = np.tile(np.arange(256, dtype=np.uint8), 256).reshape(-1, pixels, 1)
+    dut = MismatchCounter(count=1, pixels=pixels, base=signed(5), total=signed(6))
+    sums = bench.rng.integers(-16, 16, (len(weights), pixels))
+    found = _outputs(bench, dut, weights, activations, np.ones((len(weights), pixels, 1), np.int64), sums)
+    assert (found == sums + golden.mismatches(activations, weights[:, np.newaxis])).all()
 
 
 @pytest.mark.parametrize(
-    ("count", "outputs", "bits"), [(1, 2, 5), (2, 1, 8), (2, 2, 8), (3, 1, 9), (4, 2, 7), (5, 1, 8), (16, 1, 12), (32, 1, 14)]
+    ("count", "pixels", "bits"), [(1, 2, 5), (2, 1, 8), (2, 4, 8), (3, 1, 9), (4, 2, 7), (5, 1, 8), (16, 1, 12), (32, 1, 14)]
 )
-def test_words(bench, count, outputs, bits):
+def test_words(bench, count, pixels, bits):
     """Random words, some that differ everywhere and some nowhere, with random bytes that do not count."""
-    dut = MismatchCounter(count=count, outputs=outputs, shape=signed(bits))
+    dut = MismatchCounter(count=count, pixels=pixels, base=signed(bits), total=signed(bits))
     rows = 100
-    activations = bench.rng.integers(0, 256, (rows, count), dtype=np.uint8)
-    weights = bench.rng.integers(0, 256, (rows, outputs, count), dtype=np.uint8)
-    inside = bench.rng.integers(0, 2, (rows, count))
+    weights = bench.rng.integers(0, 256, (rows, count), dtype=np.uint8)
+    activations = bench.rng.integers(0, 256, (rows, pixels, count), dtype=np.uint8)
+    inside = bench.rng.integers(0, 2, (rows, pixels, count))
     inside[:30] = 1
-    weights[:10] = activations[:10, np.newaxis] ^ 0xFF
-    weights[10:20] = activations[10:20, np.newaxis]
-    sums = bench.rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (rows, outputs))
-    found = _outputs(bench, dut, activations, weights, inside, sums)
-    expected = sums + golden.mismatches(activations[:, np.newaxis], weights, inside[:, np.newaxis] != 0)
+    activations[:10] = weights[:10, np.newaxis] ^ 0xFF
+    activations[10:20] = weights[10:20, np.newaxis]
+    sums = bench.rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (rows, pixels))
+    found = _outputs(bench, dut, weights, activations, inside, sums)
+    expected = sums + golden.mismatches(activations, weights[:, np.newaxis], inside != 0)
     wrapped = (expected + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
     assert (found == wrapped).all()
 
 
-@pytest.mark.parametrize(("count", "outputs"), [(1, 1), (2, 2), (3, 1)])
-def test_chains_equal_their_twin(count, outputs):
+@pytest.mark.parametrize(("count", "pixels"), [(1, 1), (2, 2), (3, 1)])
+def test_chains_equal_their_twin(count, pixels):
     """Random inputs; seven bits, so that the sums wrap."""
 
     def make():
-        return MismatchCounter(count=count, outputs=outputs, shape=unsigned(7))
+        return MismatchCounter(count=count, pixels=pixels, base=signed(6), total=unsigned(7))
 
     assert first_difference(make, cycles=20_000) is None
 
 
-@pytest.mark.parametrize(("name", "sizes"), [("count", {"count": 0, "outputs": 1}), ("outputs", {"count": 1, "outputs": 0})])
+@pytest.mark.parametrize(("name", "sizes"), [("count", {"count": 0, "pixels": 1}), ("pixels", {"count": 1, "pixels": 0})])
 def test_sizes_are_checked(name, sizes):
     with pytest.raises(ValueError, match=f"a mismatch counter's {name} must be 1 or more, not 0"):
-        MismatchCounter(**sizes, shape=8)
+        MismatchCounter(**sizes, base=8, total=8)

@@ -1,0 +1,95 @@
+"""The XNOR array against the golden model: random steps, gaps, bytes that do not count, thresholds, at the stated latency."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from celosia.hw.config import preset
+from celosia.hw.mac.cell import pack
+from celosia.hw.xnor.array import LEAST_TILES, TILES, XnorArray
+from celosia.hw.xnor.count import MismatchCounter
+from celosia.sim import golden
+
+EIGHT = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=2)
+
+
+def banks_word(first, second):
+    """The bank's word whose two bytes are these; the packing's sign reaches into the second."""
+    low = first - 256 * (first >> 7)
+    return pack(low, second + (first >> 7))
+
+
+def test_words_hold_two_bytes():
+    for first in range(256):
+        for second in (0, 1, 127, 128, 254, 255):
+            word = banks_word(first, second)
+            assert (word & 0xFF, word >> 10 & 0xFF) == (first, second)
+
+
+@pytest.mark.parametrize(
+    ("config", "tiles", "gaps"),
+    [
+        (EIGHT, LEAST_TILES, False),
+        (EIGHT, 5, True),
+        (replace(EIGHT, row_groups=3, xnor_pixels=3), 3, True),
+        (replace(EIGHT, xnor_pixels=1), TILES, False),
+    ],
+)
+def test_blocks(bench, config, tiles, gaps):
+    """Blocks of 1 to 4 steps; every tile with weights of its own, every pixel with activations and padding of its own."""
+    rng, rows, pairs, pixels = bench.rng, config.rows, config.pairs, config.xnor_pixels
+    dut = XnorArray(config)
+    assert XnorArray.latency_of(config) == 1 + pairs + MismatchCounter.latency_of(2) + 1
+    thresholds = rng.integers(-60, 60, (tiles, rows))
+    turns, loads, expected = {}, {}, {}
+    cycle = tiles + max(tiles, pixels) + 2
+    for _ in range(6):
+        steps = int(rng.integers(1, 5))
+        sums = np.repeat(thresholds[:, np.newaxis], pixels, axis=1)
+        for step in range(steps):
+            activations = rng.integers(0, 256, (pixels, rows), dtype=np.uint8)
+            inside = rng.random((pixels, rows)) < rng.choice([0.5, 1.0])
+            weights = rng.integers(0, 256, (tiles, rows, rows), dtype=np.uint8)
+            if rng.random() < 0.3:  # as many mismatches as can be
+                inside[0], weights[:] = True, activations[0] ^ 0xFF
+            if gaps:
+                cycle += int(rng.integers(0, 4))
+            for pixel in range(pixels):
+                loads[cycle - pixels + 1 + pixel] = (1 << pixel, activations[pixel], inside[pixel])
+            for tile in range(tiles):
+                marks = int(rng.integers(8))
+                turns[cycle + tile] = (step == 0, step + 1 == steps, tile, tile + 1 == tiles, marks, weights[tile])
+                sums[tile] += golden.mismatches(activations[:, np.newaxis], weights[tile], inside[:, np.newaxis])
+                sums[tile] -= 4 * inside.sum(axis=1)[:, np.newaxis]
+                if step + 1 == steps:
+                    expected[cycle + tile + dut.latency_of(config)] = (tile + 1 == tiles, marks, (sums[tile] < 0).tolist())
+            cycle += max(tiles, pixels)
+    found = {}
+
+    async def testbench(ctx):
+        for now in range(cycle + dut.latency_of(config)):
+            if now < tiles:
+                ctx.set(dut.threshold, {"enable": (1 << rows) - 1, "tile": now, "values": thresholds[now].tolist()})
+            else:
+                ctx.set(dut.threshold.enable, 0)
+            take, word, inside = loads.get(now, (0, rng.integers(0, 256, rows), rng.integers(0, 2, rows)))
+            ctx.set(dut.i_load, {"take": take, "word": word.tolist(), "inside": int(inside @ (1 << np.arange(rows)))})
+            first, last, tile, end, marks, _ = turns.get(now, (*rng.integers(0, 2, 2), 0, 1, int(rng.integers(8)), None))
+            ctx.set(dut.i_turn.valid, now in turns)
+            bench.put(ctx, dut.i_turn, swap=int(tile == 0), first=int(first), last=int(last), tile=tile, end=int(end))
+            ctx.set(dut.i_turn.marks.as_value(), marks)
+            for column in range(pairs):
+                weights = turns.get(now - column - 1, [None])[-1]
+                if weights is None:
+                    weights = rng.integers(0, 256, (rows, rows))
+                for row in range(rows):
+                    word = banks_word(int(weights[row, 2 * column]), int(weights[row, 2 * column + 1]))
+                    ctx.set(dut.i_words[row][column], word)
+            if ctx.get(dut.o.valid):
+                bits = [[ctx.get(dut.o.bits[pixel]) >> row & 1 for row in range(rows)] for pixel in range(pixels)]
+                found[now] = (bool(ctx.get(dut.o.end)), ctx.get(dut.o.marks.as_value()), [[bool(b) for b in p] for p in bits])
+            await ctx.tick()
+
+    bench.run(dut, testbench)
+    assert found == expected
+    assert len({bit for _, _, bits in expected.values() for row in bits for bit in row}) == 2
