@@ -10,6 +10,7 @@ from amaranth.lib import data
 
 from ..hw.config import FabricConfig
 from ..hw.isa import RECORD_WORDS, Answer, Record
+from ..sim import golden
 from ..sim.errors import DeviceError
 from . import reference
 from .device import Counters, LayerCounters
@@ -87,6 +88,8 @@ class FabricDevice:
         """Sends a segment's inputs, runs its programs, and takes its results."""
         for name in segment.inputs:
             value = values[name].transpose(0, 2, 1, 3) if name in segment.transposed else values[name]
+            if self._schedule.graph.tensors[name].packed:
+                value = golden.pack_bits(value).view(np.int8)
             words = activations_packet(segment.memory.addresses[name], value)
             self._send(words)
             self._cycles_io += len(words)
@@ -120,8 +123,11 @@ class FabricDevice:
 
         for result in program.results:
             _, payload = take(Answer.RESULT, result.words)
-            tensor = self._graph.tensors[result.tensor]
-            values[result.tensor] = payload.view(np.int8)[: tensor.size].reshape(tensor.shape).copy()
+            tensor = self._schedule.graph.tensors[result.tensor]
+            content = payload.view(np.int8)[: tensor.stored_bytes]
+            if tensor.packed:
+                content = golden.unpack_bits(content.view(np.uint8))
+            values[result.tensor] = content.reshape(tensor.shape).copy()
             self._cycles_io += PACKET_WORDS + result.words
         total, payload = take(Answer.DONE, RECORD_WORDS * len(program.records))
         records = payload.reshape(-1, RECORD_WORDS).astype(np.int64)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hw.config import FabricConfig
+from ..hw.config import BYTE_BITS, FabricConfig
 from ..hw.isa import CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Descriptor, Operation
 from .ir import Graph, Int8Array
 from .jobs import Job
@@ -142,7 +142,7 @@ class _Emitter:
                 base = depthwise
                 taps.append(as_words(job.taps))
                 depthwise += job.depthwise_entries
-            descriptors.append(_descriptor(job, segment, graph, weight_base=base, tile_base=entry))
+            descriptors.append(_descriptor(job, segment, graph, self._config, weight_base=base, tile_base=entry))
             channels.append(_channel_words(job.channels))
             entry += job.entries
         for tag, result in enumerate(draft.results):
@@ -175,7 +175,7 @@ class _Emitter:
         return base
 
 
-def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, tile_base: int) -> Words:
+def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, *, weight_base: int, tile_base: int) -> Words:
     """The descriptor of a job: the layer's loops, narrowed to the job's tiles, results and steps."""
     layer, block, piece = job.layer, job.block, job.piece
     addresses = segment.memory.addresses
@@ -207,6 +207,21 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
             "window_row": layer.window.row,
             "window_stride": layer.window.stride,
         }
+    chunk_stride = config.rows
+    if layer.pixels is not None:
+        chunk_stride = layer.pixels.stride
+        operands = {
+            "last_bytes": layer.pixels.last_bytes,
+            "pixels": layer.pixels.count,
+            "last_pixels": layer.pixels.last,
+            "pace": layer.pixels.pace,
+        }
+    # Addresses of bits: the requantizer's count bits, the XNOR engine's bytes.
+    target, first_column = addresses[layer.output], job.first_tile * cols
+    if layer.binary and layer.pixels is None:
+        target *= BYTE_BITS
+    elif layer.binary:
+        first_column //= BYTE_BITS
     last_tile = job.first_tile + job.tiles == layer.tiles
     return descriptor_words(
         operation=layer.operation,
@@ -218,6 +233,8 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
         average=layer.average,
         round_once=layer.round_once,
         wide=layer.wide,
+        binary=layer.binary,
+        chunk_stride=chunk_stride,
         pad_value=layer.pad_value,
         row_address=source + row * layer.row_pitch,
         column_start=column,
@@ -239,10 +256,7 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, *, weight_base: int, t
         kernel_column_stride=layer.kernel_column_stride,
         weight_base=weight_base,
         tile_base=tile_base,
-        write_address=addresses[layer.output]
-        + block.row * layer.write_row_stride
-        + block.column * layer.write_column_stride
-        + job.first_tile * cols,
+        write_address=target + block.row * layer.write_row_stride + block.column * layer.write_column_stride + first_column,
         write_column_stride=layer.write_column_stride,
         write_row_stride=layer.write_row_stride,
         zero_point=layer.zero_point,

@@ -38,11 +38,17 @@ class Tensor:
     scale: float = 1.0
     zero_point: int = 0
     bits: int = 8
+    packed: bool = False  # a fabric holds its -1 and +1 as bits, eight a byte: `passes.pack_bits`
 
     @property
     def size(self) -> int:
         """Elements."""
         return prod(self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes in a fabric's activation memory."""
+        return self.size // 8 if self.packed else self.size
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -84,7 +84,7 @@ class Job:
     @property
     def entries(self) -> int:
         """Entries of the channel-parameter memory."""
-        return 1 if self.layer.repeat else self.tiles
+        return 1 if self.layer.repeat else self.tiles * self.layer.channel_tiles
 
     @property
     def depthwise_entries(self) -> int:
@@ -124,6 +124,8 @@ def jobs_of(layer: Layer, resident_tiles: int, ring_size: int, config: FabricCon
     whole = Piece(kernel_rows=layer.kernel_rows, kernel_columns=layer.kernel_columns, chunks=layer.chunks)
     everything = Block(rows=layer.output_rows, columns=layer.output_columns)
     limit = config.tile_depth if layer.window is None else min(config.tile_depth, config.depthwise_tiles)
+    if layer.pixels is not None:
+        limit = 1  # the XNOR engine holds the thresholds of one group of tiles
 
     def ranges(begin: int, end: int) -> Iterator[tuple[int, int]]:
         for first in range(begin, end, limit if not layer.repeat else end - begin):

@@ -12,6 +12,7 @@ How operations map:
                           fewer steps
     average_pool_2d, mean diagonal with one identity word: the array sums, the requantizer divides
     max_pool_2d, add      the vector unit; a compact fabric has none
+    binary layers         the XNOR engine, where the input's bits are packed: `passes.pack_bits` decides that
 """
 
 from dataclasses import dataclass, replace
@@ -21,12 +22,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hw.config import LARGEST_SUM, FabricConfig
+from ..hw.config import BYTE_BITS, LARGEST_SUM, FabricConfig
 from ..hw.isa import ADD_SHIFT_BITS, FIRST_LOG2, MAX_LEFT_SHIFT, MAX_OFFSET, Operation
 from ..hw.mac.depthwise import KERNEL, TAPS, DepthwiseUnit
 from ..hw.post.requantize import NARROW_BITS
+from ..hw.xnor.array import LEAST_TILES, TILES
+from ..sim import golden
 from .cost.latencies import latencies_of
-from .cost.walk import Walk, WindowWalk
+from .cost.walk import BlockWalk, Walk, WindowWalk
 from .ir import (
     Add,
     AveragePool2D,
@@ -89,12 +92,28 @@ class Window:
         return np.ascontiguousarray(part.reshape(TAPS, -1, cols).transpose(1, 0, 2))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """What the XNOR engine adds: blocks of `count` pixels, `last` in a row's last one, with windows `stride` bytes apart.
+
+    `last_bytes` of a kernel row's last chunk count; `pace` is the least cycles from a block's end to the next one's.
+    """
+
+    count: int
+    last: int
+    stride: int
+    last_bytes: int
+    pace: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer:
     """One node as the fabric runs it. Byte distances are relative to the tensors' first bytes.
 
     `weights` is int8 (tiles, steps, rows, cols) in the order of the walk; with `repeat` one word (1, 1, rows, cols); None on
     the vector unit. `channels` holds tiles * cols entries, with `repeat` cols.
+
+    On the XNOR engine a tile of the loops is a group of `chunks` tiles of outputs, and an output column a block of pixels.
     """
 
     node: Node
@@ -133,6 +152,13 @@ class Layer:
     high: int
     add: Add | None = None
     window: Window | None = None
+    pixels: Pixels | None = None
+    binary: bool = False  # its results are written as bits
+
+    @property
+    def channel_tiles(self) -> int:
+        """Entries of the channel-parameter memory that a tile of the loops takes."""
+        return 1 if self.pixels is None else self.chunks
 
     @property
     def steps(self) -> int:
@@ -160,6 +186,9 @@ class Layer:
             tiles=self.tiles,
             repeat=self.repeat,
             wide=self.wide,
+            blocks=None
+            if self.pixels is None
+            else BlockWalk(pace=self.pixels.pace, last_writes=self.chunks * self.pixels.last),
             window=None
             if window is None
             else WindowWalk(
@@ -175,7 +204,10 @@ class Layer:
 
 def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     """The layer of a node. Raises Unsupported."""
-    return _checked(_lower(node, graph, config), graph, config)
+    layer = _lower(node, graph, config)
+    if graph.tensors[node.output].packed and layer.operation != Operation.OR:
+        layer = replace(layer, binary=True)
+    return _checked(layer, graph, config)
 
 
 def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | None:
@@ -184,12 +216,14 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
     A kernel that is longer than wide over few channels has longer runs that way: kws01's 10x4 over one channel takes four
     chunks instead of ten.
     """
-    if not isinstance(node, Conv2D):
+    if not isinstance(node, Conv2D) or graph.tensors[node.inputs[0]].packed:
         return None
     channels = graph.tensors[node.inputs[0]].shape[3]
     dense = _ungrouped(node.weights, channels)
     plain = _convolution(node, dense, graph, config)
     turned = _convolution(node, dense, graph, config, transposed=True)
+    if graph.tensors[node.output].packed:
+        turned = replace(turned, binary=True)
     try:
         return _checked(turned, graph, config) if turned.walk.alone(config) < plain.walk.alone(config) else None
     except Unsupported:
@@ -244,7 +278,7 @@ def _check_vector(config: FabricConfig) -> None:
 
 def _storage(graph: Graph, name: str) -> int:
     """Bytes of a tensor in activation memory: whole stream words."""
-    return -(-graph.tensors[name].size // 4) * 4
+    return -(-graph.tensors[name].stored_bytes // 4) * 4
 
 
 @singledispatch
@@ -254,6 +288,8 @@ def _lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
 
 @_lower.register
 def _(node: Conv2D, graph: Graph, config: FabricConfig) -> Layer:
+    if graph.tensors[node.inputs[0]].packed:
+        return _xnor(node, graph, config)
     channels = graph.tensors[node.inputs[0]].shape[3]
     return _convolution(node, _ungrouped(node.weights, channels), graph, config)
 
@@ -341,6 +377,8 @@ def _depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Lay
 
 @_lower.register
 def _(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
+    if graph.tensors[node.inputs[0]].packed:
+        return _xnor(node, graph, config)
     outputs, depth = node.weights.shape
     pixels = graph.tensors[node.inputs[0]].size // depth
     weights = node.weights.reshape(outputs, 1, 1, depth)
@@ -431,10 +469,14 @@ def _(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
 def _(node: MaxPool2D, graph: Graph, config: FabricConfig) -> Layer:
     _check_vector(config)
     # Padding never wins against an element of the window; the identity multiplier 2**30 with one shift to the left is exact.
+    pool = _pool(node, graph, config)
+    packed = graph.tensors[node.inputs[0]].packed
     return replace(
-        _pool(node, graph, config),
-        operation=Operation.MAX,
-        pad_value=-128,
+        pool,
+        operation=Operation.OR if packed else Operation.MAX,
+        pad_value=0 if packed else -128,
+        low=-128 if packed else pool.low,
+        high=127 if packed else pool.high,
         channels=_uniform(config.cols, bias=-MAX_OFFSET, multiplier=1 << 30, shift=1),
     )
 
@@ -526,6 +568,8 @@ def _window(
     """The walk of an operation that keeps channels apart: one chunk a step, the tile moves the channel."""
     _, height, width, channels = graph.tensors[node.inputs[0]].shape
     _, output_rows, output_columns, outputs = graph.tensors[node.output].shape
+    if graph.tensors[node.inputs[0]].packed:
+        channels, outputs = channels // BYTE_BITS, outputs // BYTE_BITS
     (top, _), (left, _) = node.padding
     return Layer(
         node=node,
@@ -605,6 +649,95 @@ def _convolution(
         weights=packed,
         **_requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols),
     )
+
+
+def _xnor(node: Conv2D | FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
+    """The walk of a binary layer on the XNOR engine: groups of tiles, whose weights pass by each block of pixels."""
+    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    if isinstance(node, FullyConnected):
+        outputs, depth = node.weights.shape
+        weights = node.weights.reshape(outputs, 1, 1, depth)
+        height, width, output_rows, output_columns = 1, source.size // depth, 1, source.size // depth
+        top = left = 0
+        stride = dilation = (1, 1)
+    else:
+        weights = node.weights
+        _, height, width, _ = source.shape
+        _, output_rows, output_columns, _ = target.shape
+        (top, _), (left, _) = node.padding
+        stride, dilation = node.stride, node.dilation
+    outputs, kernel_h, kernel_w, channels = weights.shape
+    channel_bytes = channels // BYTE_BITS
+    run = kernel_w * channel_bytes
+    chunks = -(-run // config.rows)
+    groups = -(-outputs // (TILES * config.rows))
+    count = min(config.xnor_pixels, output_columns)
+    tiles = max(-(-outputs // (groups * config.rows)), count, LEAST_TILES)
+    blocks = -(-output_columns // config.xnor_pixels)
+    column = stride[1] * channel_bytes
+    packed = _pack_binary(weights, config, tiles=tiles, groups=groups)
+    if packed.shape[1] > config.weight_depth:
+        raise Unsupported(
+            f"{tiles} tiles of its outputs take {packed.shape[1]} words of weights, {config.name} holds {config.weight_depth}",
+            "take a fabric with a deeper weight buffer (weight_depth)",
+        )
+    # What sums begin with: any beyond what they reach decides alike.
+    reach = BYTE_BITS * run * kernel_h
+    biases = np.clip(-1 - (node.bias.astype(np.int64) >> 1), -reach - 1, reach)
+    filled = np.pad(biases, (0, groups * tiles * config.rows - outputs)).astype(np.int32)
+    written = outputs // BYTE_BITS if target.packed else outputs
+    return Layer(
+        node=node,
+        operation=Operation.XNOR,
+        inputs=node.inputs,
+        output=node.output,
+        output_channels=outputs,
+        chunks=tiles,
+        kernel_rows=kernel_h,
+        kernel_columns=chunks,
+        output_rows=output_rows,
+        output_columns=blocks,
+        tiles=groups,
+        column_start=-left * channel_bytes,
+        column_limit=width * channel_bytes,
+        row_start=-top,
+        row_limit=height,
+        row_pitch=width * channel_bytes,
+        output_row_step=stride[0],
+        kernel_row_step=dilation[0],
+        output_column_stride=config.xnor_pixels * column,
+        kernel_column_stride=config.rows,
+        write_row_stride=output_columns * written,
+        write_column_stride=written,
+        weights=packed,
+        channels=Channels(shift=np.zeros_like(filled), bias=filled, multiplier=np.zeros_like(filled)),
+        zero_point=0,
+        low=-1,
+        high=1,
+        pixels=Pixels(
+            count=count,
+            last=output_columns - (blocks - 1) * config.xnor_pixels,
+            stride=column,
+            last_bytes=run - (chunks - 1) * config.rows,
+            pace=tiles * count,
+        ),
+    )
+
+
+def _pack_binary(weights: Int8Array, config: FabricConfig, *, tiles: int, groups: int) -> Int8Array:
+    """(outputs, kernel_h, kernel_w, channels) of -1 and +1 to words (groups, steps, rows, cols): an output a row, its bits two
+    bytes a column.
+
+    Bits of a word are those that the banks hold of it: `hw.mac.cell.pack` takes the sign of the first byte from the second.
+    """
+    outputs, kernel_h = weights.shape[:2]
+    bits = golden.pack_bits(weights.reshape(outputs, kernel_h, -1))
+    chunks = -(-bits.shape[2] // config.rows)
+    padded = np.zeros((groups * tiles * config.rows, kernel_h, chunks * config.rows), np.uint8)
+    padded[:outputs, :, : bits.shape[2]] = bits
+    padded[:, :, 1::2] += padded[:, :, ::2] >> 7
+    words = padded.reshape(groups, tiles, config.rows, kernel_h, chunks, config.rows).transpose(0, 3, 4, 1, 2, 5)
+    return np.ascontiguousarray(words).reshape(groups, kernel_h * chunks * tiles, config.rows, config.cols).view(np.int8)
 
 
 def _ungrouped(weights: Int8Array, channels: int) -> Int8Array:

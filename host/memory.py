@@ -41,8 +41,8 @@ def plan_memory(
     addresses: dict[str, int] = {}
     placed: list[tuple[int, int, str]] = []
     used = 0
-    for name in sorted(born, key=lambda name: (-graph.tensors[name].size, born[name])):
-        need = -(-graph.tensors[name].size // STREAM_BYTES) * STREAM_BYTES
+    for name in sorted(born, key=lambda name: (-graph.tensors[name].stored_bytes, born[name])):
+        need = -(-graph.tensors[name].stored_bytes // STREAM_BYTES) * STREAM_BYTES
         address = 0
         for begin, end, other in sorted(placed):
             if born[name] <= dies[other] and born[other] <= dies[name] and begin < address + need and address < end:

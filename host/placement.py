@@ -6,12 +6,15 @@ from ..hw.config import FabricConfig
 from ..hw.isa import Operation
 from .ir import Graph, Node, Reshape
 from .lower import Layer, Unsupported, lower
+from .passes.pack_bits import pack_bits
 
 _ENGINES = {
     Operation.MAC: "mac",
     Operation.DEPTHWISE: "depthwise",
     Operation.MAX: "vector",
     Operation.ADD: "vector",
+    Operation.OR: "vector",
+    Operation.XNOR: "xnor",
 }
 
 
@@ -19,9 +22,9 @@ _ENGINES = {
 class Placement:
     """One node's place.
 
-    `engine` is "mac" (the systolic array), "depthwise" (its unit), "vector" (add, max pooling), "cpu" (the golden model) or
-    "none" (costs nothing: a reshape). `reason` says why it is not on the fabric and `advice` what would help; `layer` is
-    what the fabric runs.
+    `engine` is "mac" (the systolic array), "depthwise" (its unit), "vector" (add, max pooling), "xnor" (the engine of binary
+    layers), "cpu" (the golden model) or "none" (costs nothing: a reshape). `reason` says why it is not on the fabric and
+    `advice` what would help; `layer` is what the fabric runs.
     """
 
     node: Node
@@ -33,6 +36,7 @@ class Placement:
 
 def place(graph: Graph, config: FabricConfig) -> tuple[Placement, ...]:
     """One placement a node, in the graph's order."""
+    graph = pack_bits(graph, config)
     return tuple(_place(node, graph, config) for node in graph.nodes)
 
 

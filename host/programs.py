@@ -58,7 +58,7 @@ def cut(jobs: Sequence[Job], outputs: Sequence[str], graph: Graph, config: Fabri
     Raises CapacityError where the fabric holds not even the descriptors of the results.
     """
     limit = min(config.program_words // DESCRIPTOR_WORDS - 1, config.record_depth)
-    stores = tuple(Result(tensor=name, words=-(-graph.tensors[name].size // 4)) for name in outputs)
+    stores = tuple(Result(tensor=name, words=-(-graph.tensors[name].stored_bytes // 4)) for name in outputs)
     if len(stores) > limit:
         raise CapacityError(
             f"a run of nodes has {len(stores)} results, and the program memory of {config.name} holds {limit} descriptors; "

@@ -94,7 +94,9 @@ def roofline(plan: Schedule, counters: Counters, *, device: str) -> Roofline:
         own = [job for job in jobs if job.layer.node.name == place.node.name]
         steps = counted.busy / counters.samples
         peak = macs_per_cycle(place.engine, config)
-        weights = sum(TAPS * config.cols * job.tiles for job in own) if place.engine == "depthwise" else steps * peak
+        weights = (
+            sum(TAPS * config.cols * job.tiles for job in own) if place.engine == "depthwise" else steps * config.macs_per_cycle
+        )
         moved = {
             "weights": float(weights),
             "activations": steps * config.rows,

@@ -16,6 +16,7 @@ from .ir import Graph, Node, Reshape
 from .jobs import Job, jobs_of
 from .lower import Layer, lower_transposed
 from .memory import MemoryPlan, plan_memory
+from .passes.pack_bits import pack_bits
 from .placement import Placement, place
 from .residency import Residency, residencies
 
@@ -55,6 +56,7 @@ class Schedule:
 
 def schedule(graph: Graph, config: FabricConfig) -> Schedule:
     """Plans a graph for a fabric."""
+    graph = pack_bits(graph, config)
     placements = place(graph, config)
     layers = {placement.node.name: placement.layer for placement in placements if placement.layer is not None}
     steps = _cut(graph, config, placements)

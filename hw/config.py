@@ -17,6 +17,7 @@ LARGEST_SUM = (1 << (ACCUMULATOR_BITS - 1)) - 1
 refuses layers whose weights could exceed it; without its bias, a sum may wrap."""
 
 _BEATS_LIMIT = 4
+_PIXELS_LIMIT = 8
 
 _MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "partial_depth", "requant_multipliers", "xnor_pixels")
 
@@ -101,6 +102,10 @@ class FabricConfig:
             raise ValueError(
                 f"fabric {self.name!r}: rows and requant_lanes must be multiples of {BYTE_BITS} where xnor_pixels is not 0, "
                 f"not {self.rows} and {self.requant_lanes}: binary outputs are packed into bytes"
+            )
+        if self.xnor_pixels and (not _is_power_of_two(self.xnor_pixels) or self.xnor_pixels > _PIXELS_LIMIT):
+            raise ValueError(
+                f"fabric {self.name!r}: xnor_pixels must be 0 or a power of two up to {_PIXELS_LIMIT}, not {self.xnor_pixels}"
             )
         self._check_steps()
 

@@ -7,10 +7,11 @@ i --> loader --+--> program --> sequencer --> descriptor, launch
                          |      ^ window walker                         |
                          +--> systolic array --+                        |
                          +--> vector unit -----+--> post-processing ----+
+                         +--> XNOR engine ------------------------------+
                          +--> store --> o
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -32,6 +33,8 @@ from .primitives.copies import copies
 from .sequencer import Sequencer
 from .store import Store
 from .stream_buffer import StreamBuffer
+from .xnor.engine import XnorEngine
+from .xnor.feed import XnorFeed
 
 _STARTS = 4  # programs that may wait
 _LOAD_LATENCY = 2  # cycles from the loader to memories that always take what comes
@@ -57,7 +60,7 @@ class Fabric(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = ActivationMemory(config)
         m.submodules.weights = weights = WeightBuffer(
-            config, step_latency=WindowWalker.LATENCY + SystolicArray.read_latency_of(config)
+            config, step_latency=WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + XnorFeed.lag_of(config)
         )
         m.submodules.walker = walker = WindowWalker(config)
         m.submodules.array = array = SystolicArray(config)
@@ -102,6 +105,29 @@ class Fabric(wiring.Component):
         # A WAIT comes two cycles or more behind its START.
         m.d.sync += loader.idle.eq(sequencer.idle & ~starts.r_rdy)
 
+        # Running a descriptor
+        descriptor = Signal(Descriptor)
+        results, address, xnor_done, xnor_selected = [post.write], walker.o_address, Const(0), Const(0)
+        if config.xnor_pixels:
+            xnor_selected = descriptor.operation == Operation.XNOR
+            m.submodules.xnor = xnor = XnorEngine(config, word_latency=SystolicArray.LEVEL_LATENCY)
+            m.d.comb += [
+                xnor.start.eq(sequencer.launch & xnor_selected),
+                xnor.descriptor.eq(descriptor),
+                xnor.i_step.eq(walker.o_step),
+                xnor.i_step.valid.eq(walker.o_step.valid & xnor_selected),
+                xnor.i_address.eq(walker.o_address),
+                xnor.i_activations.eq(activations.o_data),
+                xnor.i_inside.eq(activations.o_inside),
+                xnor.i_words.eq(array.o_words),
+                xnor.scanned.eq(post.scanned),
+                xnor.biases.eq(post.o_biases),
+                array.level.eq(xnor_selected),
+                vector.either.eq(descriptor.operation == Operation.OR),
+            ]
+            results.append(xnor.write)
+            address, xnor_done = Mux(xnor_selected, xnor.o_address, walker.o_address), xnor.done
+
         # Results go first to the activation memory: the engines cannot wait, the loader can. What waits is written before the
         # next program begins, as nothing else is then.
         write, load = activations.write, loader.activations
@@ -112,21 +138,19 @@ class Fabric(wiring.Component):
             loader.activations_ready.eq(waiting.i.ready),
             waiting.i.payload.address.eq(load.address),
             waiting.i.payload.data.eq(load.data.as_value()),
-            waiting.o.ready.eq(~post.write.enable),
+            waiting.o.ready.eq(~Cat(source.enable for source in results).any()),
         ]
-        with m.If(post.write.enable):
-            m.d.comb += [write.enable.eq(1), write.address.eq(post.write.address), write.count.eq(post.write.count)]
-            m.d.comb += write.data.eq(post.write.data)
-        with m.Else():
-            m.d.comb += [
-                write.enable.eq(waiting.o.valid),
-                write.address.eq(waiting.o.payload.address),
-                write.count.eq(STREAM_BYTES),
-                write.data.as_value().eq(waiting.o.payload.data),
-            ]
+        given = {
+            "enable": waiting.o.valid,
+            "address": waiting.o.payload.address,
+            "count": Const(STREAM_BYTES),
+            "data": waiting.o.payload.data,
+        }
+        for name, chosen in given.items():
+            for source in results:
+                chosen = Mux(source.enable, Value.cast(getattr(source, name)), chosen)
+            m.d.comb += Value.cast(getattr(write, name)).eq(chosen)
 
-        # Running a descriptor
-        descriptor = Signal(Descriptor)
         m.d.comb += [
             descriptor.eq(sequencer.descriptor),
             walker.descriptor.eq(descriptor),
@@ -135,7 +159,7 @@ class Fabric(wiring.Component):
             walker.start.eq(sequencer.launch),
             post.start.eq(sequencer.launch),
             store.start.eq(sequencer.launch_store),
-            sequencer.done.eq(post.done),
+            sequencer.done.eq(post.done | xnor_done),
             sequencer.store_done.eq(store.done),
         ]
         connect(m, walker.weights, weights.request)
@@ -160,7 +184,7 @@ class Fabric(wiring.Component):
             ]
             engines.append((is_operation[Operation.DEPTHWISE], depthwise))
         m.d.comb += loader.depthwise.ready.eq(1)
-        engines.append((~Cat(selected for selected, _ in engines).any(), vector))
+        engines.append((~Cat(xnor_selected, *(selected for selected, _ in engines)).any(), vector))
         # Which engine runs holds still, so it may come late; a copy for each group of channels.
         running = copies(m, platform, Cat(selected for selected, _ in engines), config.cols // _CHANNELS_A_COPY, name="running")
         for index, (selected, engine) in enumerate(engines):
@@ -176,7 +200,7 @@ class Fabric(wiring.Component):
                     for channel in range(copy * _CHANNELS_A_COPY, (copy + 1) * _CHANNELS_A_COPY):
                         m.d.comb += post.i.sums[channel].eq(engine.o.sums[channel])
         m.d.comb += [
-            array.i_address.eq(walker.o_address),
+            array.i_address.eq(address),
             vector.add.eq(is_operation[Operation.ADD]),
             store.i_data.eq(activations.o_data),
         ]

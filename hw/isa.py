@@ -57,6 +57,8 @@ class Operation(enum.Enum, shape=4):
     MAX = 3  # max pooling on the vector unit
     ADD = 4  # element-wise sum on the vector unit: two steps a result
     DEPTHWISE = 5  # depthwise convolution on its own unit: the walker's output loops are over the *input* map
+    XNOR = 6  # binary convolution and fully connected on the XNOR engine
+    OR = 7  # max pooling of bits, eight a byte, on the vector unit
 
 
 class Descriptor(data.Struct):
@@ -65,6 +67,9 @@ class Descriptor(data.Struct):
     The window walker steps through six nested loops: chunk (inside), kernel column, kernel row, output column, output
     row, tile (outside). A step reads `rows` consecutive bytes at `row address + column`; bytes outside of column 0 to
     `column_limit`, or of a row outside of 0 to `row_limit`, are replaced by `pad_value`.
+
+    With XNOR the loops are tile of outputs (inside; the first `pixels` turns each read one pixel's bytes), chunk, kernel row,
+    block of pixels, output row, and a single one. Bytes that would be replaced do not count.
     """
 
     # word 0
@@ -77,7 +82,8 @@ class Descriptor(data.Struct):
     average: unsigned(1)  # round as integer division does, half away from zero on the magnitude
     round_once: unsigned(1)  # requantize with one rounding, halves up: fully connected
     wide: unsigned(1)  # sums with their biases need more than `NARROW_BITS`: two passes of the requantizer each
-    _reserved: unsigned(4)
+    binary: unsigned(1)  # results of MAC and XNOR are written as bits, eight a byte
+    _reserved: unsigned(3)
     pad_value: signed(8)
     tag: unsigned(8)  # STORE: which output of the program
     # words 1 to 3: where the window begins
@@ -96,7 +102,7 @@ class Descriptor(data.Struct):
     output_columns: unsigned(16)
     output_rows: unsigned(16)
     tiles: unsigned(16)
-    last_lanes: unsigned(16)  # output channels of the last tile
+    last_lanes: unsigned(16)  # output channels of the last tile; XNOR: of all tiles
     # words 9 to 12: strides in bytes
     output_row_stride: signed(32)
     kernel_row_stride: signed(32)
@@ -117,7 +123,8 @@ class Descriptor(data.Struct):
     right_multiplier: unsigned(32)
     right_zero_point: signed(8)
     right_shift: unsigned(8)  # to the right
-    _reserved_19: unsigned(16)
+    chunk_stride: unsigned(11)  # bytes from a chunk to the next; XNOR: from a pixel's window to the next one's
+    last_bytes: unsigned(5)  # XNOR: of the last chunk of a kernel row
     # word 20
     length: unsigned(32)  # STORE: 32-bit words to send
     # words 21, 22: DEPTHWISE: the centres that give results, every `window_stride` from the first one on
@@ -125,7 +132,9 @@ class Descriptor(data.Struct):
     window_rows: unsigned(16)
     window_column: unsigned(8)  # of the first result's centre
     window_row: unsigned(8)
-    _reserved_22: unsigned(16)
+    pixels: unsigned(4)  # XNOR: of a block, which is a column of the output loops
+    last_pixels: unsigned(4)  # XNOR: of a row's last block
+    pace: unsigned(8)  # XNOR: least cycles from the end of a block to that of the next
 
 
 DESCRIPTOR_WORDS = Shape.cast(Descriptor).width // 32

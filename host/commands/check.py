@@ -6,7 +6,14 @@ from .arguments import add_fabric, add_model, fabric_of
 
 SUMMARY = "say where each node of a network would run, and why"
 
-_PLACES = {"mac": "MAC array", "depthwise": "depthwise unit", "vector": "vector unit", "cpu": "CPU", "none": "free"}
+_PLACES = {
+    "mac": "MAC array",
+    "depthwise": "depthwise unit",
+    "vector": "vector unit",
+    "xnor": "XNOR engine",
+    "cpu": "CPU",
+    "none": "free",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

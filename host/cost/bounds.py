@@ -6,7 +6,7 @@
     latency         waiting for its descriptor, filling and draining the pipeline
     requantizer     waiting for room for results
 
-On the depthwise unit and on the vector unit the first of these has the unit's name.
+On the depthwise unit, the vector unit and the XNOR engine the first of these has the unit's name.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ...hw.config import FabricConfig
 from ...hw.mac.depthwise import TAPS
 from .walk import Cycles
 
-UNITS = {"mac": "array", "depthwise": "depthwise unit", "vector": "vector unit"}
+UNITS = {"mac": "array", "depthwise": "depthwise unit", "vector": "vector unit", "xnor": "XNOR engine"}
 """What an engine of a placement is called here."""
 
 
@@ -34,7 +34,11 @@ class Bounds:
 
 def macs_per_cycle(engine: str, config: FabricConfig) -> int:
     """Multiply-accumulates that an engine can do in a cycle."""
-    return {"mac": config.macs_per_cycle, "depthwise": TAPS * config.cols}.get(engine, 0)
+    return {
+        "mac": config.macs_per_cycle,
+        "depthwise": TAPS * config.cols,
+        "xnor": config.binary_macs_per_cycle,
+    }.get(engine, 0)
 
 
 def bounds_of(engine: str, macs: int, cycles: Cycles, config: FabricConfig) -> Bounds:

@@ -20,6 +20,9 @@ from ...hw.post.post import PostProcessor
 from ...hw.post.vector import VectorUnit
 from ...hw.sequencer import Sequencer
 from ...hw.store import Store
+from ...hw.xnor.engine import XnorEngine
+from ...hw.xnor.feed import XnorFeed
+from ...hw.xnor.writer import XnorWriter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,9 @@ class Latencies:
     release: int
 
     def drain(self, operation: Operation, *, wide: bool = False, kept: bool = False) -> int:
-        """Cycles from a layer's last step to the end of its descriptor."""
+        """Cycles from a layer's last step to the end of its descriptor; with XNOR but for the last block's writes."""
+        if operation is Operation.XNOR:
+            return self.walk + self.engine[operation] + XnorWriter.DONE_LATENCY
         return self.walk + self.engine[operation] + (self.kept if kept else self.post[wide])
 
 
@@ -69,13 +74,18 @@ def latencies_of(config: FabricConfig) -> Latencies:
             Operation.DEPTHWISE: DepthwiseUnit.LATENCY,
             Operation.MAX: VectorUnit.LATENCY,
             Operation.ADD: VectorUnit.LATENCY,
+            Operation.OR: VectorUnit.LATENCY,
+            Operation.XNOR: XnorEngine.latency_of(config, word_latency=SystolicArray.LEVEL_LATENCY),
         },
         post={wide: PostProcessor.latency_of(config, wide=wide) for wide in (False, True)},
         kept=PostProcessor.KEPT_LATENCY,
         store=_stated(Store, "OVERHEAD_CYCLES", ActivationMemory.READ_LATENCY + 3),
         load=_stated(WeightBuffer, "LOAD_LATENCY", 4),
         release=_stated(
-            WeightBuffer, "release_latency_of", WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + 2, config
+            WeightBuffer,
+            "release_latency_of",
+            WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + XnorFeed.lag_of(config) + 2,
+            config,
         ),
     )
 

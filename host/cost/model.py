@@ -100,7 +100,7 @@ def estimate(plan: "Schedule") -> Estimate:
     runs = []
     inputs = 0
     for segment, part in segments:
-        before = sum(PACKET_WORDS + -(-graph.tensors[name].size // STREAM_BYTES) for name in segment.inputs)
+        before = sum(PACKET_WORDS + -(-graph.tensors[name].stored_bytes // STREAM_BYTES) for name in segment.inputs)
         inputs += before
         for draft in part:
             runs.append(_run(draft, plan, before + (0 if stay else PACKET_WORDS + _load_words(draft, config))))

@@ -63,6 +63,15 @@ class WindowWalk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlockWalk:
+    """What matters of the XNOR engine's blocks: least cycles from the end of one to that of the next, and those in which the
+    last one's results are written."""
+
+    pace: int
+    last_writes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Walk:
     """What the walker does for one descriptor.
 
@@ -83,6 +92,7 @@ class Walk:
     kept: bool = False
     streamed: bool = False
     window: WindowWalk | None = None
+    blocks: BlockWalk | None = None
 
     @property
     def words(self) -> int:
@@ -91,6 +101,8 @@ class Walk:
 
     def result_pace(self, config: FabricConfig) -> int:
         """Least cycles from the end of a result to that of the next."""
+        if self.blocks is not None:
+            return self.blocks.pace
         window, pace = self.window, config.result_pace(wide=self.wide)
         if window is not None and pace <= window.stride != 1 and (window.row or window.column + 1 >= pace):
             return 1  # where the window skips centres the unit's results come less often than the walker's
@@ -113,6 +125,8 @@ class Walk:
     def drain(self, config: FabricConfig) -> int:
         """Cycles from the last step to the end of the descriptor."""
         drain = latencies_of(config).drain(self.operation, wide=self.wide, kept=self.kept)
+        if self.blocks is not None:
+            return drain + self.blocks.last_writes
         if self.window is None:
             return drain
         behind = self.window.last_word - self.results

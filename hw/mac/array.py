@@ -24,6 +24,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
 from ..engine import Results, Step
+from ..primitives.bank import Bank
 from ..primitives.carry import add
 from ..primitives.copies import copies
 from .cell import LOW_BITS, PACKED_BITS, PairCell, PairSums, unpacked_sums
@@ -53,25 +54,33 @@ class SystolicArray(wiring.Component):
     Members: i_step, i_address (weight word) and i_activations (`rows` int8, one input channel a row) belong to one step and
     come in one cycle; `load` writes weights; `o` gives, for each step with `last`, the sums since the step with `first`:
     `sums[c] = sum over steps and rows of activation[row] * weight[word][row][c]`, modulo 2**32, `latency` cycles later.
+
+    For an XNOR engine, `o_words` are what the cells' banks have given. With `level`, which holds still, an address goes to all
+    rows at the same time, so that the words of pair p come `LEVEL_LATENCY + p` cycles after it.
     """
 
     def __init__(self, config: FabricConfig):
         self._config = config
-        super().__init__(
-            {
-                "i_step": In(Step),
-                "i_address": In(config.weight_address_bits),
-                "i_activations": In(data.ArrayLayout(signed(8), config.rows)),
-                "load": In(WeightLoad(config)),
-                "o": Out(Results(config)),
-            }
-        )
+        members = {
+            "i_step": In(Step),
+            "i_address": In(config.weight_address_bits),
+            "i_activations": In(data.ArrayLayout(signed(8), config.rows)),
+            "load": In(WeightLoad(config)),
+            "o": Out(Results(config)),
+        }
+        if config.xnor_pixels:
+            members["level"] = In(1)
+            members["o_words"] = Out(data.ArrayLayout(data.ArrayLayout(PACKED_BITS, config.pairs), config.rows))
+        super().__init__(members)
 
     INPUT_LATENCY = 3
     """Cycles from a step to the first row, which may lie far from what gives the steps."""
 
     LOAD_LATENCY = 2
     """Cycles from a load to the first step that finds it in the cells."""
+
+    LEVEL_LATENCY = INPUT_LATENCY + 1 + Bank.LATENCY + 1
+    """Cycles from an address to the words of the first pair, with `level`."""
 
     @classmethod
     def latency_of(cls, config: FabricConfig) -> int:
@@ -94,12 +103,16 @@ class SystolicArray(wiring.Component):
 
         loads = self._loads(m)
         sums = [PairSums(config.rows).from_bits(0)] * config.pairs
-        row_address = delay(m, self.i_address, self.INPUT_LATENCY, name="i_address")
+        ways = self._ways(m, platform)
+        row_address = delay(m, self.i_address, self.INPUT_LATENCY - 1, name="i_address")
         for row in range(config.rows):
             group = config.group_of(row)
             if row and group != config.group_of(row - 1):
                 sums = [delay(m, above, 1, name=f"cross_{group}_{pair}") for pair, above in enumerate(sums)]
                 row_address = delay(m, row_address, 1, name=f"cross_{group}", ones=True)
+            if ways is not None:
+                row_address = Mux(ways[group].level, ways[group].address, row_address)
+            row_address = delay(m, row_address, 1, name=f"address_{row}", ones=bool(row))
             lag = self.INPUT_LATENCY + row + group + PairCell.ACTIVATION_LAG
             activation = delay(m, self.i_activations[row], lag, name=f"skew_{row}")
             address = row_address
@@ -108,6 +121,7 @@ class SystolicArray(wiring.Component):
                     rows=config.rows,
                     depth=config.weight_depth,
                     carries=row >= config.rows - config.carry_rows,
+                    hands_words=ways is not None,
                     site=f"cell_{row}_{pair}",
                 )
                 m.submodules[f"cell_{row}_{pair}"] = cell
@@ -121,7 +135,8 @@ class SystolicArray(wiring.Component):
                     cell.write.data.eq(load.packed[pair % (STREAM_BYTES // 2)]),
                 ]
                 address, activation, sums[pair] = cell.o_address, cell.o_activation, cell.o_sums
-            row_address = delay(m, row_address, 1, name=f"address_{row}", ones=True)
+                if ways is not None:
+                    m.d.comb += self.o_words[row][pair].eq(cell.o_word)
 
         # A pair's sums come `pairs` cycles before those of all pairs, which `align` brings together.
         step = delay(m, self.i_step, self.latency - config.pairs - 1, name="step")
@@ -130,6 +145,17 @@ class SystolicArray(wiring.Component):
             step = delay(m, step, 1, name=f"step_{pair}")
         m.d.sync += [self.o.valid.eq(step.valid & step.last), self.o.marks.eq(step.marks)]
         return m
+
+    def _ways(self, m, platform):
+        """For each group of rows, `level` and the address that goes to all of its rows, if there is an XNOR engine."""
+        config = self._config
+        if not config.xnor_pixels:
+            return None
+        layout = data.StructLayout({"level": 1, "address": config.weight_address_bits})
+        way = Signal(layout)
+        m.d.comb += [way.level.eq(self.level), way.address.eq(self.i_address)]
+        way = delay(m, way, self.INPUT_LATENCY - 1, name="way")
+        return [layout(copy) for copy in copies(m, platform, way.as_value(), config.row_groups, name="ways")]
 
     def _loads(self, m):
         """The load port, its weights packed, for each group of rows and each pair of columns.

@@ -69,12 +69,13 @@ class PairCell(wiring.Component):
     """One multiplier with a weight bank of its own: the products of two output channels, added to the sums from above.
 
     Parameters: `rows` of the array (for the width of the sums), `depth` of the bank in words; `carries`, whether the products
-    are made of carry chains instead of a multiplier; `site`, for a floorplan: its multiplier is `site.multiplier`, its bank
-    `site.bank`.
+    are made of carry chains instead of a multiplier; `hands_words`, whether there is o_word; `site`, for a floorplan: its
+    multiplier is `site.multiplier`, its bank `site.bank`.
 
     Members: i_address selects the weights; i_activation must follow it by `ACTIVATION_LAG` cycles, i_sums by `LATENCY - 1`
     cycles; o_sums comes `LATENCY` cycles after i_address. Of both sums, `fold` is `FOLD_LAG` cycles later than the others.
-    o_activation and o_address hand the registered values to the cell on the right. A new step every cycle.
+    o_activation and o_address hand the registered values to the cell on the right; o_word is what the bank gives, a cycle
+    later. A new step every cycle.
     """
 
     LATENCY = Bank.LATENCY + Multiplier.LATENCY + 1
@@ -86,8 +87,9 @@ class PairCell(wiring.Component):
     ACTIVATION_LAG = Bank.LATENCY
     """Cycles by which i_activation follows i_address."""
 
-    def __init__(self, *, rows: int, depth: int, carries: bool = False, site: str = ""):
+    def __init__(self, *, rows: int, depth: int, carries: bool = False, hands_words: bool = False, site: str = ""):
         self._depth = depth
+        self._hands_words = hands_words
         self._carries = carries
         self._site = site
         address_bits = ceil_log2(depth)
@@ -100,6 +102,7 @@ class PairCell(wiring.Component):
                 "write": In(BankWrite(width=PACKED_BITS, depth=depth)),
                 "o_address": Out(address_bits),
                 "o_activation": Out(signed(8)),
+                **({"o_word": Out(PACKED_BITS)} if hands_words else {}),
                 "o_sums": Out(sums),
             }
         )
@@ -114,6 +117,8 @@ class PairCell(wiring.Component):
             self.o_activation.eq(delay(m, self.i_activation, 1, name="activation")),
         ]
         multiply = self._multiply_by_carries if self._carries else self._multiply
+        if self._hands_words:
+            m.d.comb += self.o_word.eq(delay(m, bank.o_data, 1, name="word"))
         product, residue = multiply(m, self.i_activation, bank.o_data)
         sums = Signal(self.o_sums.shape(), reset_less=True)
         fold = Signal(signed(FOLD_BITS), reset_less=True)

@@ -53,8 +53,8 @@ class ActivationWrite(wiring.Signature):
 class ActivationMemory(wiring.Component):
     """`activation_bytes` bytes, read and written `rows` consecutive bytes at a time, at any byte address.
 
-    o_data follows `read` by `READ_LATENCY` cycles. A write is in the memory `WRITE_LATENCY` cycles after it was given;
-    a read given from then on sees it. Addresses wrap at the end of the memory.
+    o_data follows `read` by `READ_LATENCY` cycles, and o_inside, which of its bytes are the memory's. A write is in the memory
+    `WRITE_LATENCY` cycles after it was given; a read given from then on sees it. Addresses wrap at the end of the memory.
     """
 
     READ_LATENCY = Bank.LATENCY + 6
@@ -67,6 +67,7 @@ class ActivationMemory(wiring.Component):
                 "read": In(ActivationRead(config)),
                 "write": In(ActivationWrite(config)),
                 "o_data": Out(data.ArrayLayout(signed(8), config.rows)),
+                "o_inside": Out(config.rows),
             }
         )
 
@@ -113,7 +114,9 @@ class ActivationMemory(wiring.Component):
         pad = delay(m, self.read.pad, self.READ_LATENCY - 1, name="pad")
         for position in range(rows):
             masked = Signal(8, name=f"masked_{position}", reset_less=True)
-            m.d.sync += masked.eq(Mux(after_first[position] & before_end[position], rotated[position], pad))
+            inside = after_first[position] & before_end[position]
+            m.d.sync += masked.eq(Mux(inside, rotated[position], pad))
+            m.d.comb += self.o_inside[position].eq(delay(m, inside, 1, name=f"inside_{position}"))
             m.d.comb += self.o_data[position].eq(masked)
         return m
 

@@ -189,8 +189,11 @@ class WindowWalker(wiring.Component):
         # from the last centre of a tile to the first of the next.
         descriptor = self.descriptor
         narrow_pace, wide_pace = (config.result_pace(wide=wide) for wide in (False, True))
-        pace = Signal(range(wide_pace + 1), reset_less=True)
+        pace = Signal(8 if config.xnor_pixels else range(wide_pace + 1), reset_less=True)
         m.d.sync += pace.eq(Mux(descriptor.wide, wide_pace, narrow_pace))
+        if config.xnor_pixels:
+            with m.If(descriptor.operation == Operation.XNOR):
+                m.d.sync += pace.eq(descriptor.pace)
         free = Signal(reset_less=True)
         m.d.sync += free.eq(
             (descriptor.operation == Operation.DEPTHWISE)
@@ -270,7 +273,8 @@ class WindowWalker(wiring.Component):
             return register
 
         diagonal = Mux(descriptor.diagonal, config.cols, 0)
-        chunk = offset("chunk_column", reach, config.rows, level=0)
+        chunk_stride = descriptor.chunk_stride if config.xnor_pixels else config.rows
+        chunk = offset("chunk_column", reach, chunk_stride, level=0)
         kernel = offset("kernel_column", reach, descriptor.kernel_column_stride, level=1)
         output = offset("output_column", reach, descriptor.output_column_stride, level=3)
         tile = offset("tile_column", reach, diagonal, level=5, initial=descriptor.column_start)

@@ -5,12 +5,12 @@ memory (a bank a lane) --> next tile's registers --> this tile's registers --> l
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..config import FabricConfig
+from ..config import ACCUMULATOR_BITS, FabricConfig
 from ..delay import delay
 from ..primitives.bank import Bank
 from ..primitives.copies import copies
@@ -27,9 +27,14 @@ class ChannelParameters(wiring.Component):
     Members: `i` takes three words a channel (shift, bias, multiplier) from tile entry `load_entry` on, set by `load_at`.
     `start` fetches the entries from `entry` on; `advance` moves on to the next one, which `o` is `ADVANCE_LATENCY` cycles
     later and which must be fetched by then: `FabricConfig.tile_cycles` after the last. `o` is the current tile's channels.
+
+    A start with `scan` gives biases alone instead, from `entry` on, those of `requant_lanes` channels a cycle: with `scanned`,
+    the first ones `SCAN_LATENCY` cycles later. It ends with the next start.
     """
 
     ADVANCE_LATENCY = 4
+
+    SCAN_LATENCY = 1 + Bank.LATENCY
 
     @staticmethod
     def load_latency_of(config: FabricConfig) -> int:
@@ -44,9 +49,12 @@ class ChannelParameters(wiring.Component):
                 "load_at": In(1),
                 "load_entry": In(range(config.tile_depth)),
                 "start": In(1),
+                "scan": In(1),
                 "entry": In(range(config.tile_depth)),
                 "advance": In(1),
                 "o": Out(data.ArrayLayout(Channel, config.cols)),
+                "scanned": Out(1),
+                "o_biases": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.requant_lanes)),
             }
         )
 
@@ -74,8 +82,13 @@ class ChannelParameters(wiring.Component):
         for sooner, later in pairwise(walk):
             m.d.sync += later.eq(sooner & ~self.start & ~start)
         m.d.sync += next_tile.eq(self.advance | (fresh & walk[-1] & ~self.start & ~start))
+        scanning = Signal()
         with m.If(self.start):
             m.d.sync += [pointer.eq(self.entry << ceil_log2(words)), fresh.eq(1)]
+            if config.xnor_pixels:
+                m.d.sync += scanning.eq(self.scan)
+        with m.Elif(scanning):
+            m.d.sync += pointer.eq(pointer + _CHANNEL_WORDS)
         with m.Else():
             m.d.sync += pointer.eq(pointer + Cat(walk[:words]).any())
             with m.If(next_tile):
@@ -98,6 +111,10 @@ class ChannelParameters(wiring.Component):
                 with m.If(turns[lane]):
                     m.d.sync += current[channel].eq(coming[channel])
         m.d.comb += self.o.eq(current)
+        # A bias is in the first word of its channel.
+        m.d.comb += self.scanned.eq(delay(m, scanning & ~self.start, Bank.LATENCY, name="scanned"))
+        for lane, bank in enumerate(banks):
+            m.d.comb += self.o_biases[lane].eq(bank.o_data[:ACCUMULATOR_BITS].as_signed())
         return m
 
     def _spread(self, m, platform, bit, *, name):

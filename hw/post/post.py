@@ -7,14 +7,15 @@ i --> partial sums --> hold --> requant_lanes requantizers --> writer --> write
 A held result goes to the requantizers in `beats` of `requant_lanes` sums; where the layer is wide each beat takes two passes.
 """
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
 
-from ..config import FabricConfig
+from ..config import BYTE_BITS, FabricConfig
 from ..delay import delay
 from ..engine import Marks, Results
-from ..isa import Descriptor
+from ..isa import Descriptor, Operation
 from ..memory.activations import ActivationMemory, ActivationWrite
 from ..primitives.copies import copies
 from .channels import ChannelParameters
@@ -38,7 +39,10 @@ class PostProcessor(wiring.Component):
 
     Members: `start` begins a layer with `descriptor`; `i` its results, in the walker's order; `write` goes to the activation
     memory; `done` is high for one cycle when the layer's last byte can be read. `channels` and the `load_*` members are
-    those of `ChannelParameters`.
+    those of `ChannelParameters`, as are `scanned` and `o_biases` where the layer is the XNOR engine's.
+
+    Where a fabric has one, `binary` results are written as bits, eight a byte, and the descriptor's addresses of them count
+    bits.
     """
 
     def __init__(self, config: FabricConfig):
@@ -53,6 +57,8 @@ class PostProcessor(wiring.Component):
                 "channels": In(stream.Signature(32)),
                 "load_at": In(1),
                 "load_entry": In(range(config.tile_depth)),
+                "scanned": Out(1),
+                "o_biases": Out(data.ArrayLayout(signed(config.accumulator_bits), config.requant_lanes)),
             }
         )
 
@@ -85,6 +91,9 @@ class PostProcessor(wiring.Component):
             parameters.load_entry.eq(self.load_entry),
             parameters.start.eq(start),
             parameters.entry.eq(descriptor.tile_base),
+            parameters.scan.eq(descriptor.operation == Operation.XNOR),
+            self.scanned.eq(parameters.scanned),
+            self.o_biases.eq(parameters.o_biases),
         ]
 
         output_range = Signal(OutputRange, reset_less=True)
@@ -153,11 +162,16 @@ class PostProcessor(wiring.Component):
         m.d.comb += [now.valid.eq(busy & ~upper), now.end.eq(at_end), now.marks.eq(marks)]
         return now, beat, upper
 
+    def _bytes(self, packs, value):
+        """Of that many results, or that address of one."""
+        return Mux(self.descriptor.binary, value >> 3, value) if packs else value
+
     def _write(self, m, start, results, beat):
         """Walks the output tensor: columns, rows, tiles; the last tile may be narrower."""
         config = self._config
         descriptor = self.descriptor
-        bits = config.activation_address_bits
+        packs = config.xnor_pixels > 0
+        bits = config.activation_address_bits + (ceil_log2(BYTE_BITS) if packs else 0)
         tile, row, address = (Signal(bits, name=f"{name}_address") for name in ("tile", "row", "write"))
         lanes_left = Signal(range(config.cols + 1))  # output channels of this tile that are not written yet
         # Tiles that are left, less three: its sign says that the next one is the last.
@@ -174,11 +188,14 @@ class PostProcessor(wiring.Component):
         m.d.comb += count.eq(Mux(lanes_left > config.requant_lanes, config.requant_lanes, lanes_left))
         m.d.comb += [
             self.write.enable.eq(delay(m, beat.valid & (lanes_left != 0), 1, name="enable")),
-            self.write.count.eq(delay(m, count, 1, name="count")),
-            self.write.address.eq(delay(m, position, 1, name="position")),
+            self.write.count.eq(delay(m, self._bytes(packs, count), 1, name="count")),
+            self.write.address.eq(delay(m, self._bytes(packs, position), 1, name="position")),
         ]
         for lane, value in enumerate(results):
             m.d.comb += self.write.data[lane].eq(value)
+        if packs:
+            with m.If(descriptor.binary):
+                m.d.comb += Cat(self.write.data).eq(Cat(~value[-1] for value in results))
         with m.If(start):
             m.d.sync += [
                 tile.eq(descriptor.write_address),

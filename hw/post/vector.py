@@ -58,18 +58,23 @@ class _Way(data.Struct):
 
 
 class VectorPair(wiring.Component):
-    """Two channels: `i_values` come with `way`; both `o` are right `LATENCY` cycles after a result's last step."""
+    """Two channels: `i_values` come with `way`; both `o` are right `LATENCY` cycles after a result's last step.
+
+    Where there is `either`, it holds still, and gives the OR of a result's values instead of their maximum.
+    """
 
     LATENCY = 1 + _PRODUCT_CYCLES + 1 + 2
 
-    def __init__(self):
-        super().__init__(
-            {
-                "way": In(_Way),
-                "i_values": In(data.ArrayLayout(signed(8), 2)),
-                "o": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), 2)),
-            }
-        )
+    def __init__(self, *, has_either: bool = False):
+        members = {
+            "way": In(_Way),
+            "i_values": In(data.ArrayLayout(signed(8), 2)),
+            "o": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), 2)),
+        }
+        if has_either:
+            members["either"] = In(1)
+        self._has_either = has_either
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -85,6 +90,9 @@ class VectorPair(wiring.Component):
             growth = add(m, platform, kept, value, signed(9), name=f"growth_{channel}", y_flip=Const(1, 1), carry=1)
             with m.If(way.valid & (way.begin | (growth[-1] & ~way.add))):
                 m.d.sync += kept.eq(value)
+            if self._has_either:
+                with m.If(self.either & way.valid):
+                    m.d.sync += kept.eq(Mux(way.begin, value, kept | value))
             firsts.append(delay(m, kept, self.LATENCY - 2, name=f"kept_{channel}"))
         ready = delay(m, second, self.LATENCY - 2, name="ready")
         total = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
@@ -125,7 +133,8 @@ class VectorPair(wiring.Component):
 
 
 class VectorUnit(wiring.Component):
-    """Element-wise sum (`add` high, see `FIRST_LOG2`), or maximum over the steps of a result with `MAX_OFFSET` (`add` low).
+    """Element-wise sum (`add` high, see `FIRST_LOG2`), or maximum over the steps of a result with `MAX_OFFSET` (`add` low);
+    beside an XNOR engine also the OR, bit by bit, with `either`.
 
     Members: i_step with i_activations; `right` scales the second operand of ADD and holds still, with `add`, from two
     cycles before the first step on; `o` follows the last step of a result by `LATENCY` cycles. Sums are modulo
@@ -136,15 +145,16 @@ class VectorUnit(wiring.Component):
 
     def __init__(self, config: FabricConfig):
         self._config = config
-        super().__init__(
-            {
-                "add": In(1),
-                "right": In(Operand),
-                "i_step": In(Step),
-                "i_activations": In(data.ArrayLayout(signed(8), config.rows)),
-                "o": Out(Results(config)),
-            }
-        )
+        members = {
+            "add": In(1),
+            "right": In(Operand),
+            "i_step": In(Step),
+            "i_activations": In(data.ArrayLayout(signed(8), config.rows)),
+            "o": Out(Results(config)),
+        }
+        if config.xnor_pixels:
+            members["either"] = In(1)
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -160,7 +170,9 @@ class VectorUnit(wiring.Component):
         ways = copies(m, platform, way, -(-self._config.cols // _GROUP), name="way")
         values = delay(m, self.i_activations, 2, name="value")
         for first in range(0, self._config.cols, 2):
-            m.submodules[f"pair_{first}"] = pair = VectorPair()
+            m.submodules[f"pair_{first}"] = pair = VectorPair(has_either=self._config.xnor_pixels > 0)
+            if self._config.xnor_pixels:
+                m.d.comb += pair.either.eq(self.either)
             m.d.comb += pair.way.eq(ways[first // _GROUP])
             for channel in range(2):
                 m.d.comb += [

@@ -8,9 +8,9 @@ cycle. A tile's sums of all pixels then wait for the next step in distributed me
 
     i_load --> staged, a word a pixel --> held, a copy for each group of rows     (`swap`)
                                            | column 0       | column 1       ...
-    i_words row 0: register --> counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels] --> signs
-    i_words row 1: register --> counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels]
-            ...                 two bytes of the reduction each                 memory of `TILES` sums each
+    i_words row 0:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels] --> signs
+    i_words row 1:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels]
+            ...        two bytes of the reduction each                 memory of `TILES` sums each
 
 Column c is c cycles late, as the weight banks' are, so a sum moves right, a register a column. A sum s is mismatches less half
 of the bits that count: it begins with -4 a byte that counts (the padding does not), and the sum of products is -2 * s. The
@@ -87,7 +87,7 @@ class Signs(data.StructLayout):
 class XnorArray(wiring.Component):
     """`rows * xnor_pixels` sums of `8 * rows` binary products a cycle.
 
-    Members: i_words are the weight banks' words, those of column c coming c + 1 cycles after their `i_turn`: of a word, bits 0
+    Members: i_words are the weight banks' words, those of column c coming c + 2 cycles after their `i_turn`: of a word, bits 0
     to 7 and 10 to 17 are bytes 2 c and 2 c + 1 of the reduction. `i_load` brings activations, `threshold` what accumulators
     begin with, before the first turn of its tile. `o` follows the `last` turn of a tile by `latency_of`
     cycles. Tiles of a step differ, and are `LEAST_TILES` at least.
@@ -122,10 +122,10 @@ class XnorArray(wiring.Component):
             total = signed(bits + (column + 1 == config.pairs))
             for row, group in enumerate(groups):
                 counter = MismatchCounter(count=_CELL_BYTES, pixels=config.xnor_pixels, base=signed(bits), total=total)
-                m.submodules[f"counter_{row}_{column}"] = counter
+                m.submodules[f"cell_{row}_{column}"] = counter
                 word = self.i_words[row][column]
                 weights = Cat(word[:BYTE_BITS], word[LOW_BITS : LOW_BITS + BYTE_BITS])
-                m.d.comb += counter.i_weights.eq(delay(m, weights, 1, name=f"weights_{row}_{column}"))
+                m.d.comb += counter.i_weights.eq(weights)
                 for pixel, (activations, inside) in enumerate(held[column][group]):
                     m.d.comb += [
                         counter.i_activations[pixel].eq(activations),
@@ -165,7 +165,7 @@ class XnorArray(wiring.Component):
 
     def _hold(self, m, take, values, swaps, name):
         """By group and pixel: the values, staged by pixel as `take` says, and held from one swap to the next."""
-        held = [[] for _ in swaps]
+        held: list[list[Signal]] = [[] for _ in swaps]
         for pixel in range(self._config.xnor_pixels):
             staged = Signal(len(values), name=f"staged_{name}_{pixel}", reset_less=True)
             with m.If(take[pixel]):

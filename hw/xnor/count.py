@@ -80,10 +80,11 @@ class MismatchCounter(wiring.Component):
                     singles[pixel] = [
                         Gate(delay(m, single.value, 1, name=f"single_{name}_{i}")) for i, single in enumerate(singles[pixel])
                     ]
+        totals = Signal(self.o.shape(), reset_less=True)
+        m.d.comb += self.o.eq(totals)
         for pixel in range(self._pixels):
             ((number,), (single,)) = numbers[pixel], singles[pixel]
             shape = self.o[pixel].shape()
-            total = Signal(shape, name=f"total_{pixel}", reset_less=True)
             whole = add(
                 m,
                 platform,
@@ -94,8 +95,7 @@ class MismatchCounter(wiring.Component):
                 y_gate=number.gate,
                 carry=single,
             )
-            m.d.sync += total.eq(whole)
-            m.d.comb += self.o[pixel].eq(total)
+            m.d.sync += totals[pixel].eq(whole)
         return m
 
     def _bytes(self, m, platform):

@@ -79,7 +79,7 @@ def test_blocks(bench, config, tiles, gaps):
             bench.put(ctx, dut.i_turn, swap=int(tile == 0), first=int(first), last=int(last), tile=tile, end=int(end))
             ctx.set(dut.i_turn.marks.as_value(), marks)
             for column in range(pairs):
-                weights = turns.get(now - column - 1, [None])[-1]
+                weights = turns.get(now - column - 2, [None])[-1]
                 if weights is None:
                     weights = rng.integers(0, 256, (rows, rows))
                 for row in range(rows):

@@ -1,0 +1,73 @@
+"""Which tensors of -1 and +1 a fabric holds as bits, eight a byte.
+
+The XNOR engine reads nothing else, the systolic array and the rest nothing but bytes; whoever writes can write both. So a
+tensor is packed where all of its readers take bits, and its writer makes them, of channels by eights.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...hw.config import BYTE_BITS, FabricConfig
+from ...hw.xnor.array import SUM_BITS
+from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, MaxPool2D, Node, Requant, Reshape
+
+_SIGN = (1 << 30, 2)  # multiplier and shift of twice a sum
+_STRIDE_LIMIT = 2047  # bytes from a pixel's window to the next one's: a field of the descriptor
+_LONGEST_SUM = (1 << (SUM_BITS - 1)) - 1
+
+
+def pack_bits(graph: Graph, config: FabricConfig) -> Graph:
+    """The graph for that fabric: `Tensor.packed` of all tensors says how it holds them. Values stay what they are."""
+    packed = {name for name, tensor in graph.tensors.items() if config.xnor_pixels and _packs(tensor.shape, tensor.bits)}
+    before = -1
+    while len(packed) != before:
+        before = len(packed)
+        for node in graph.nodes:
+            packed -= _refused(node, graph, packed)
+    if all(tensor.packed == (name in packed) for name, tensor in graph.tensors.items()):
+        return graph
+    return replace(graph, tensors={name: replace(tensor, packed=name in packed) for name, tensor in graph.tensors.items()})
+
+
+def is_binary(node: Node, graph: Graph) -> bool:
+    """Whether the XNOR engine computes it: weights and activations of -1 and +1, outputs their sums' signs."""
+    if not isinstance(node, Conv2D | FullyConnected) or graph.tensors[node.inputs[0]].bits != 1:
+        return False
+    stride = node.stride[1] * node.weights.shape[3] // BYTE_BITS if isinstance(node, Conv2D) else 0
+    is_dense = isinstance(node, FullyConnected) or node.weights.shape[3] == graph.tensors[node.inputs[0]].shape[3]
+    is_one_run = isinstance(node, FullyConnected) or node.dilation[1] == 1 or node.weights.shape[2] == 1
+    return (
+        is_dense
+        and is_one_run
+        and stride <= _STRIDE_LIMIT
+        and node.weights.shape[-1] % BYTE_BITS == 0
+        and node.weights[0].size <= _LONGEST_SUM
+        and node.input_zero_point == 0
+        and bool((np.abs(node.weights) == 1).all())
+        and _is_sign(node.requant)
+    )
+
+
+def _packs(shape: tuple[int, ...], bits: int) -> bool:
+    return bits == 1 and len(shape) > 1 and shape[-1] % BYTE_BITS == 0
+
+
+def _is_sign(requant: Requant) -> bool:
+    """Whether it makes clip(2 * sum + 1, -1, 1)."""
+    twice = (requant.multiplier == _SIGN[0]) & (requant.shift == _SIGN[1])
+    return bool(twice.all()) and (requant.zero_point, requant.low, requant.high) == (1, -1, 1)
+
+
+def _refused(node: Node, graph: Graph, packed: set[str]) -> set[str]:
+    """Tensors that this node does not take or give as bits, of those that are packed as yet."""
+    every = {*node.inputs, node.output}
+    match node:
+        case Conv2D() | FullyConnected():
+            return set() if is_binary(node, graph) else {*node.inputs}
+        case DepthwiseConv2D():
+            return {*node.inputs}
+        case MaxPool2D() | Reshape():
+            return set() if every <= packed else every
+        case _:
+            return every

@@ -1,0 +1,138 @@
+"""What feeds the XNOR array: a step's activations and the addresses of its weights, one after the other from the walker.
+
+The walker's innermost loop counts a step's turns: each brings a weight word's address, and the first ones the activations of a
+pixel each. The array needs all of them before the first weights, so the addresses wait here until the step is complete:
+
+    i_step, i_address --> queue of addresses --> o_address, when all of a step's are there
+    i_activations ------> delay, as the weights take from their address -------------------> o_load
+                          turns, as late ---------------------------------------------------> o_turn
+"""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import BYTE_BITS, FabricConfig
+from ..delay import delay
+from ..engine import Marks, Step
+from ..isa import Descriptor
+from .array import TILES, ActivationLoad, Turn
+
+
+class _Flags(data.Struct):
+    """What holds for all turns of a step."""
+
+    first: 1
+    last: 1
+    marks: Marks
+
+
+class XnorFeed(wiring.Component):
+    """Steps to turns: `descriptor.chunks` of them each, the first `xnor_pixels` of which bring activations.
+
+    Parameters: `word_latency`, cycles from `o_address` to the words of column 0, at least 2.
+
+    Members: i_step, i_address (its weight word), i_activations and i_inside (which of their bytes lie on the map) belong to one
+    walker's step; `descriptor` holds still from two cycles before the first one. `o_address` follows the step's last one by 2
+    cycles, and then comes every cycle; `o_turn` is two cycles before that word's column 0, as `XnorArray` has it.
+    """
+
+    @staticmethod
+    def lag_of(config: FabricConfig) -> int:
+        """Most cycles that a step's weight word waits for its turn; 0 without an engine."""
+        return TILES + 1 if config.xnor_pixels else 0
+
+    @staticmethod
+    def latency_of(word_latency: int) -> int:
+        """Cycles from the last walker's step of a step to its first turn."""
+        return word_latency
+
+    def __init__(self, config: FabricConfig, *, word_latency: int):
+        self._config = config
+        self._word_latency = word_latency
+        super().__init__(
+            {
+                "start": In(1),
+                "descriptor": In(Descriptor),
+                "i_step": In(Step),
+                "i_address": In(config.weight_address_bits),
+                "i_activations": In(data.ArrayLayout(BYTE_BITS, config.rows)),
+                "i_inside": In(config.rows),
+                "o_address": Out(config.weight_address_bits),
+                "o_turn": Out(Turn),
+                "o_load": Out(ActivationLoad(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        step = self.i_step
+
+        # Where in its step a walker's step stands.
+        less_two = Signal(range(TILES), reset_less=True)
+        m.d.sync += less_two.eq(self.descriptor.chunks - 2)
+        place = Signal(range(TILES))
+        at_end = Signal()
+        taking = Signal(config.xnor_pixels, init=1)
+        with m.If(self.start):
+            m.d.sync += [place.eq(0), at_end.eq(0), taking.eq(1)]
+        with m.Elif(step.valid & at_end):
+            m.d.sync += [place.eq(0), at_end.eq(0), taking.eq(1)]
+        with m.Elif(step.valid):
+            m.d.sync += [place.eq(place + 1), at_end.eq(place == less_two), taking.eq(taking << 1)]
+
+        # The addresses wait; there are never more than those of two steps.
+        m.submodules.waiting = waiting = Memory(shape=config.weight_address_bits, depth=2 * TILES, init=[])
+        write, read = waiting.write_port(), waiting.read_port(domain="comb")
+        m.d.comb += [write.en.eq(step.valid), write.data.eq(self.i_address)]
+        flags, coming = Signal(_Flags, reset_less=True), Signal(_Flags, reset_less=True)
+        with m.If(step.valid):
+            m.d.sync += write.addr.eq(write.addr + 1)
+            with m.If(place == 0):
+                m.d.sync += coming.first.eq(step.first)
+        # The last chunk of a kernel row reaches beyond it.
+        chunks_left = Signal(16, reset_less=True)
+        single, tail = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += single.eq(self.descriptor.kernel_columns == 1)
+        with m.If(self.start):
+            m.d.sync += [chunks_left.eq(self.descriptor.kernel_columns), tail.eq(self.descriptor.kernel_columns == 1)]
+        with m.Elif(step.valid & at_end & tail):
+            m.d.sync += [chunks_left.eq(self.descriptor.kernel_columns), tail.eq(single)]
+        with m.Elif(step.valid & at_end):
+            m.d.sync += [chunks_left.eq(chunks_left - 1), tail.eq(chunks_left == 2)]
+        kept = Signal(config.rows, reset_less=True)
+        m.d.sync += kept.eq(Cat(self.descriptor.last_bytes > byte for byte in range(config.rows)))
+
+        complete = Signal()
+        m.d.comb += complete.eq(step.valid & at_end)
+        turn = Signal(Turn)
+        turning, tile = Signal(), Signal(range(TILES))
+        tile_end = Signal()
+        with m.If(complete):
+            m.d.sync += [turning.eq(1), tile.eq(0), tile_end.eq(0), flags.eq(coming)]
+            m.d.sync += [flags.last.eq(step.last), flags.marks.eq(step.marks)]
+        with m.Elif(turning):
+            m.d.sync += [turning.eq(~tile_end), tile.eq(tile + 1), tile_end.eq(tile == less_two)]
+        with m.If(turning):
+            m.d.sync += read.addr.eq(read.addr + 1)
+        m.d.comb += [
+            self.o_address.eq(delay(m, read.data, 1, name="address")),
+            turn.valid.eq(turning),
+            turn.swap.eq(tile == 0),
+            turn.first.eq(flags.first),
+            turn.last.eq(flags.last),
+            turn.tile.eq(tile),
+            turn.end.eq(tile_end),
+            turn.marks.eq(flags.marks),
+            self.o_turn.eq(delay(m, turn, self._word_latency - 1, name="turn")),
+        ]
+        load = Signal(ActivationLoad(config))
+        m.d.comb += [
+            load.take.eq(taking & step.valid.replicate(config.xnor_pixels)),
+            load.word.eq(self.i_activations),
+            load.inside.eq(self.i_inside & (kept | ~tail.replicate(config.rows))),
+            self.o_load.eq(delay(m, load, self._word_latency, name="load")),
+        ]
+        return m
