@@ -316,6 +316,25 @@ _PRESETS = {
             program_words=2048,
             record_depth=128,
         ),
+        # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time.
+        FabricConfig(
+            name="ecp5-85-xnor",
+            rows=16,
+            cols=16,
+            row_groups=3,
+            carry_rows=0,
+            weight_depth=1024,
+            activation_bytes=65536,
+            requant_lanes=16,
+            requant_multipliers=28,
+            tile_depth=256,
+            depthwise_tiles=112,
+            line_depth=512,
+            partial_depth=16,
+            program_words=2048,
+            record_depth=128,
+            xnor_pixels=4,
+        ),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
         FabricConfig(
             name="ecp5-85-w8k",

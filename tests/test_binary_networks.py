@@ -35,6 +35,8 @@ NETWORKS = {
     "numbers for the array": (Binary(12, (64,), **BITS).fc(16).last(10), ["xnor", "mac"]),
     "pooling of bits": (Binary(13, (7, 6, 40), **BITS).pool(3, 2, ((1, 1), (1, 0))).graph(), ["vector"]),
     "first alone": (Binary(14, (6, 5, 4)).first(24, padding=1).graph(), ["mac"]),
+    "weights that stream, used once": (Binary(16, (2048,), **BITS).fc(400).graph(), ["xnor"]),
+    "weights that stream": (Binary(17, (2, 4, 512), **BITS).conv(1200, (1, 1)).graph(), ["xnor"]),
     "no whole bytes": (Binary(15, (5, 5, 12), **BITS).conv(12).graph(), ["mac"]),
 }
 

@@ -112,7 +112,12 @@ class ChannelParameters(wiring.Component):
                     m.d.sync += current[channel].eq(coming[channel])
         m.d.comb += self.o.eq(current)
         # A bias is in the first word of its channel.
-        m.d.comb += self.scanned.eq(delay(m, scanning & ~self.start, Bank.LATENCY, name="scanned"))
+        arriving = scanning
+        for stage in range(Bank.LATENCY):
+            arrived = Signal(name=f"scanned_{stage}")  # not `delay`: a start ends the scan before it
+            m.d.sync += arrived.eq(arriving & ~self.start)
+            arriving = arrived
+        m.d.comb += self.scanned.eq(arriving)
         for lane, bank in enumerate(banks):
             m.d.comb += self.o_biases[lane].eq(bank.o_data[:ACCUMULATOR_BITS].as_signed())
         return m

@@ -35,6 +35,29 @@ def test_addresses_reach_the_last_word_and_no_further(config, depth):
     assert 1 << (changed.weight_address_bits - 1) < depth <= 1 << changed.weight_address_bits
 
 
+def test_the_xnor_engine():
+    """A word of `8 * rows` bits against `rows` outputs, for each pixel; the preset is the chip's with the engine."""
+    config = preset("ecp5-85-xnor")
+    assert config.binary_macs_per_cycle == 128 * 16 * 4
+    assert replace(config, name="ecp5-85", xnor_pixels=0) == preset("ecp5-85")
+    assert all(not other.xnor_pixels for other in presets() if other != config)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mini,xnor_pixels=2", "rows and requant_lanes must be multiples of 8 where xnor_pixels is not 0, not 4 and 2"),
+        ("ecp5-85,requant_lanes=4,xnor_pixels=2", "not 16 and 4: binary outputs are packed into bytes"),
+        ("ecp5-85,xnor_pixels=3", "xnor_pixels must be 0 or a power of two up to 8, not 3"),
+        ("ecp5-85,xnor_pixels=16", "xnor_pixels must be 0 or a power of two up to 8, not 16"),
+        ("up5k,xnor_pixels=1", "rows and requant_lanes must be multiples of 8"),
+    ],
+)
+def test_refused_engines(name, words):
+    with pytest.raises(ValueError, match=words):
+        preset(name)
+
+
 def test_presets_with_changes():
     config = preset("ecp5-85,weight_depth=32,activation_bytes=131072")
     assert (config.weight_depth, config.activation_bytes, config.rows) == (32, 131072, 16)
@@ -87,7 +110,7 @@ def test_refused_sizes(changes, words):
     [
         item.name
         for item in fields(FabricConfig)
-        if item.name not in ("name", "carry_rows", "depthwise_tiles", "requant_multipliers")
+        if item.name not in ("name", "carry_rows", "depthwise_tiles", "requant_multipliers", "xnor_pixels")
     ],
 )
 def test_every_size_is_positive(size):

@@ -59,7 +59,7 @@ def test_reads_and_writes_at_any_byte(bench, config, chance):
             # What is on its way may be there or not: those bytes are not asked for.
             unsure = {int(byte) for _, written, _ in pending for byte in written}
             sure = np.array([not is_in or int(byte) not in unsure for is_in, byte in zip(inside, where, strict=True)])
-            expected[cycle + memory.READ_LATENCY] = values, sure
+            expected[cycle + memory.READ_LATENCY] = values, sure, inside
             bystanders += int((~sure).sum())
             bench.put(ctx, memory.read, address=address, first=first, end=end, pad=pad)
 
@@ -68,7 +68,8 @@ def test_reads_and_writes_at_any_byte(bench, config, chance):
             if enable:
                 pending.append((cycle, (address + np.arange(count)) % config.activation_bytes, data[:count]))
             if cycle in expected:
-                values, sure = expected.pop(cycle)
+                values, sure, inside = expected.pop(cycle)
+                assert ctx.get(memory.o_inside) == int(inside @ (1 << lanes))
                 got = np.array(list(ctx.get(memory.o_data)))
                 np.testing.assert_array_equal(got[sure], values[sure])
             await ctx.tick()

@@ -130,3 +130,33 @@ def test_a_layer_may_start_while_the_next_tile_is_fetched(bench):
             assert as_channels(ctx.get(unit.o)) == channels[4:8]
 
     bench.run(unit, testbench)
+
+
+@pytest.mark.parametrize(("rows", "lanes"), [(8, 8), (16, 8)])
+def test_a_scan_gives_biases(bench, rows, lanes):
+    """Those of all entries from one on, at the stated latency, and tiles again behind it."""
+    config = replace(config_of(rows, lanes), xnor_pixels=1)
+    unit = ChannelParameters(config)
+    words, channels = random_channels(bench.rng, ENTRIES * rows)
+
+    async def testbench(ctx):
+        await load(bench, ctx, unit, config, 0, words, "none")
+        for entry in (2, 0):
+            bench.put(ctx, unit, start=1, scan=1, entry=entry)
+            await ctx.tick()
+            bench.put(ctx, unit, start=0, scan=0)
+            found = []
+            for cycle in range((ENTRIES - entry) * config.beats + unit.SCAN_LATENCY - 1):
+                assert ctx.get(unit.scanned) == (cycle >= unit.SCAN_LATENCY - 1)
+                if ctx.get(unit.scanned):
+                    found += list(ctx.get(unit.o_biases))
+                await ctx.tick()
+            assert found == [bias for bias, _, _ in channels[entry * rows :]]
+        bench.put(ctx, unit, start=1, entry=1)
+        await ctx.tick()
+        ctx.set(unit.start, 0)
+        await bench.ticks(ctx, config.tile_cycles + 4)
+        assert not ctx.get(unit.scanned)
+        assert as_channels(ctx.get(unit.o)) == channels[rows : 2 * rows]
+
+    bench.run(unit, testbench)

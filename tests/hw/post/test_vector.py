@@ -14,16 +14,17 @@ from twins import first_difference
 CONFIG = replace(preset("mini"), name="vector")
 
 
-def simulate(bench, results, bubbles, *, add, right=None):
+def simulate(bench, results, bubbles, *, add, right=None, either=False):
     """`o` for each of `results`, arrays (steps, cols) int8, with its cycle checked against the latency."""
     rng = bench.rng
     noise = Operand.from_bits(int(rng.integers(2**43)))  # what MAX must not care for
-    unit = VectorUnit(CONFIG)
+    unit = VectorUnit(replace(CONFIG, rows=8, cols=8, requant_lanes=8, xnor_pixels=1) if either else CONFIG)
+    cols = results[0].shape[1]
     steps = []
     for result in results:
         for index, values in enumerate(result):
             while rng.random() < bubbles:
-                steps.append((0, int(rng.integers(2)), int(rng.integers(2)), 0, rng.integers(-128, 128, CONFIG.cols)))
+                steps.append((0, int(rng.integers(2)), int(rng.integers(2)), 0, rng.integers(-128, 128, cols)))
             steps.append((1, int(index == 0), int(index == len(result) - 1), int(rng.integers(8)), values))
     due = {cycle + unit.LATENCY: step[3] for cycle, step in enumerate(steps) if step[0] and step[2]}
     seen = {}
@@ -32,6 +33,8 @@ def simulate(bench, results, bubbles, *, add, right=None):
     async def testbench(ctx):
         ctx.set(unit.add, add)
         ctx.set(unit.right, right or noise)
+        if either:
+            ctx.set(unit.either, 1)
         await bench.ticks(ctx, 2)
         for cycle in range(len(steps) + unit.LATENCY):
             if cycle < len(steps):
@@ -103,3 +106,14 @@ def test_an_operand_of_one_half_is_what_the_first_one_gets():
 
 def test_twins():
     assert first_difference(VectorPair, cycles=10_000) is None
+
+
+@pytest.mark.parametrize("bubbles", [0.0, 0.5])
+def test_the_or_of_bits(bench, bubbles):
+    """Beside an XNOR engine; bytes with few ones, and results of one step."""
+    results = [
+        (bench.rng.integers(-128, 128, (steps, 8)) & bench.rng.integers(-128, 128, (steps, 8))).astype(np.int8)
+        for steps in (1, 4, 9, 1, 2, 16)
+    ]
+    sums = simulate(bench, results, bubbles, add=0, either=True)
+    assert (sums == [np.bitwise_or.reduce(result, axis=0).astype(np.int64) + MAX_OFFSET for result in results]).all()
