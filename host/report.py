@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..hw.config import FabricConfig
+from .cost.bounds import measure_of
 from .device import Counters, LayerCounters
 from .files import write_whole
 from .ir import Graph
@@ -23,7 +24,7 @@ STALLS = ("weights", "activations", "output")
 """What a layer can wait for: the keys of `LayerReport.stalls`, and fields of `LayerCounters`."""
 
 _NAME_WIDTH = 32
-_FABRIC_ENGINES = ("mac", "depthwise", "vector")
+_FABRIC_ENGINES = ("mac", "depthwise", "vector", "xnor")
 
 Number = int | float
 
@@ -32,10 +33,10 @@ Number = int | float
 class LayerReport:
     """One node of the network.
 
-    engine          "mac", "depthwise", "vector", "cpu", or "none" of a node that costs nothing
+    engine          "mac", "depthwise", "vector", "xnor", "cpu", or "none" of a node that costs nothing
     macs            useful multiply-accumulates
     cycles          on the fabric: 0 of a node that does not run there
-    utilization     macs / (cycles * macs_per_cycle of the fabric)
+    utilization     macs / (cycles * macs_per_cycle of the fabric), of a layer on the XNOR engine of that engine
     stalls          cycles in which the engine waited, by what it waited for: "weights", "activations", "output"
     """
 
@@ -94,7 +95,7 @@ class Report:
     cycles          from an inference's start command, its input on the chip, to its last output word
     cycles_io       transfer in and out at one stream word a cycle, as far as compute did not hide it
     macs            useful multiply-accumulates of the whole network
-    utilization     those done on the fabric / (cycles * macs_per_cycle)
+    utilization     cycles that those done on the fabric take at full rate, the array's or the XNOR engine's / cycles
     bytes_in        to the device for one inference
     bytes_out       from it
     seconds         of the whole run, on the clock on the wall
@@ -201,7 +202,7 @@ def make_report(
 ) -> Report:
     """The report of a run of `samples` inferences; `counters` are its sums, None of a device that counts nothing."""
     layers = tuple(_layer(place, graph, fabric, counters) for place in placements)
-    on_fabric = sum(layer.macs for layer in layers if layer.engine in _FABRIC_ENGINES)
+    ideal = sum(layer.macs / measure_of(layer.engine, fabric) for layer in layers if layer.engine in _FABRIC_ENGINES)
     cycles = None if counters is None else _mean(counters.cycles, samples)
     return Report(
         model=graph.name,
@@ -211,7 +212,7 @@ def make_report(
         cycles=cycles,
         cycles_io=None if counters is None else _mean(counters.cycles_io, samples),
         macs=graph.macs,
-        utilization=_utilization(on_fabric, cycles, fabric),
+        utilization=_utilization(ideal, cycles),
         bytes_in=0 if counters is None else _mean(counters.bytes_in, samples),
         bytes_out=0 if counters is None else _mean(counters.bytes_out, samples),
         seconds=seconds,
@@ -234,15 +235,15 @@ def _layer(place: Placement, graph: Graph, fabric: FabricConfig, counters: Count
         engine=place.engine,
         macs=macs,
         cycles=cycles,
-        utilization=_utilization(macs if place.engine in _FABRIC_ENGINES else 0, cycles, fabric),
+        utilization=_utilization(macs / measure_of(place.engine, fabric) if place.engine in _FABRIC_ENGINES else 0, cycles),
         stalls=stalls,
     )
 
 
-def _utilization(macs: int, cycles: Number | None, fabric: FabricConfig) -> float | None:
+def _utilization(ideal: float, cycles: Number | None) -> float | None:
     if cycles is None:
         return None
-    return macs / (cycles * fabric.macs_per_cycle) if cycles else 0.0
+    return ideal / cycles if cycles else 0.0
 
 
 def _mean(total: int, samples: int) -> Number:

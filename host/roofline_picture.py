@@ -8,7 +8,7 @@ from .report import short
 from .roofline import KINDS, Roofline
 
 _COLOURS = {"weights": "#e9c46a", "activations": "#2a9d8f", "host": "#e76f51"}
-_PEAKS = {"mac": "array", "depthwise": "depthwise unit"}
+_PEAKS = {"mac": "array", "depthwise": "depthwise unit", "xnor": "XNOR engine"}
 
 
 def draw(found: Roofline, file_format: str) -> bytes:

@@ -23,13 +23,14 @@ from .device import LayerCounters
 from .report import Number
 from .schedule import Schedule
 
-DESCRIPTORS, LOADER, WALKER, ARRAY, DEPTHWISE, VECTOR, REQUANTIZER, STORE = UNITS = (
+DESCRIPTORS, LOADER, WALKER, ARRAY, DEPTHWISE, VECTOR, XNOR, REQUANTIZER, STORE = UNITS = (
     "descriptors",
     "loader",
     "walker",
     "array",
     "depthwise unit",
     "vector unit",
+    "XNOR engine",
     "requantizer",
     "store",
 )
@@ -40,6 +41,8 @@ _ENGINES = {
     Operation.DEPTHWISE: DEPTHWISE,
     Operation.MAX: VECTOR,
     Operation.ADD: VECTOR,
+    Operation.OR: VECTOR,
+    Operation.XNOR: XNOR,
 }
 _RESULT = "result"
 
@@ -161,6 +164,9 @@ def _descriptor(
     yield _modelled(WALKER, name, launched, walked, waits)
     walk = run.draft.jobs[index].walk
     latencies = latencies_of(plan.config)
+    if walk.blocks is not None:  # the engine writes itself
+        yield _modelled(XNOR, name, min(launched + latencies.walk, end), end)
+        return
     drained = max(end - (latencies.kept if walk.kept else latencies.post[walk.wide]), launched)
     yield _modelled(_ENGINES[walk.operation], name, min(launched + latencies.walk, end), drained)
     if not walk.kept:

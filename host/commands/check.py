@@ -40,7 +40,8 @@ def execute(arguments: argparse.Namespace) -> int:
     input_of(graph)
     placements = place(graph, fabric)
     has_ops = not all(placement.node.name.startswith(placement.node.op) for placement in placements)
-    title = f"{graph.name} on fabric {fabric.name} ({fabric.macs_per_cycle} MAC/cycle)"
+    binary = f", {fabric.binary_macs_per_cycle:,} binary" if fabric.xnor_pixels else ""
+    title = f"{graph.name} on fabric {fabric.name} ({fabric.macs_per_cycle} MAC/cycle{binary})"
     table = Table(title=Text(title), box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
     table.add_column("node", overflow="fold")
     if has_ops:

@@ -41,6 +41,11 @@ def macs_per_cycle(engine: str, config: FabricConfig) -> int:
     }.get(engine, 0)
 
 
+def measure_of(engine: str, config: FabricConfig) -> int:
+    """Multiply-accumulates a cycle that a layer's utilization refers to: the array's, on the XNOR engine that one's."""
+    return config.binary_macs_per_cycle if engine == "xnor" else config.macs_per_cycle
+
+
 def bounds_of(engine: str, macs: int, cycles: Cycles, config: FabricConfig) -> Bounds:
     """The parts of a layer's cycles; `engine` is its placement's."""
     rate = macs_per_cycle(engine, config)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...hw.config import FabricConfig
 from ..report import Number, percent, short
 from ..schedule import Schedule
-from .bounds import bounds_of
+from .bounds import bounds_of, measure_of
 from .model import Estimate, estimate
 from .walk import Cycles
 
@@ -76,9 +76,9 @@ class Summary:
 
     @property
     def utilization(self) -> float:
-        """Multiply-accumulates done on the fabric / (cycles * macs_per_cycle)."""
-        done = sum(layer.macs for layer in self.layers if layer.cycles)
-        return done / (self.cost.cycles * self.target.fabric.macs_per_cycle) if self.cost.cycles else 0.0
+        """Cycles that the multiply-accumulates done on the fabric take at full rate / cycles."""
+        ideal = sum(layer.macs / measure_of(layer.engine, self.target.fabric) for layer in self.layers if layer.cycles)
+        return ideal / self.cost.cycles if self.cost.cycles else 0.0
 
     @property
     def milliseconds(self) -> float | None:
@@ -197,7 +197,7 @@ def summarize(plan: Schedule, target: Target) -> Summary:
                 engine=place.engine,
                 macs=macs,
                 cycles=cycles.cycles if cycles else 0,
-                utilization=macs / (cycles.cycles * config.macs_per_cycle) if cycles else 0.0,
+                utilization=macs / measure_of(place.engine, config) / cycles.cycles if cycles else 0.0,
                 parts=dict(bounds.parts) if bounds else {},
                 bound=bounds.bound if bounds else "",
             )

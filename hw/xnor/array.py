@@ -6,7 +6,7 @@ the small thing: `xnor_pixels` words, against the kilobits of a word of weights.
 the weights of several tiles of outputs pass by, one tile a turn, and the next step's activations come meanwhile, a pixel a
 cycle. A tile's sums of all pixels then wait for the next step in distributed memory, `TILES` deep.
 
-    i_load --> staged, a word a pixel --> held, a copy for each group of rows     (`swap`)
+    i_load --> staged, a word a pixel --> held, a copy for every few rows     (`swap`)
                                            | column 0       | column 1       ...
     i_words row 0:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels] --> signs
     i_words row 1:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels]
@@ -42,6 +42,7 @@ LEAST_TILES = 2
 SUM_BITS = 16
 """Width of a sum: reductions of fewer than 2**15 bits."""
 
+_ROWS_A_COPY = 3  # of what is held: the rows lie far apart
 _CELL_BYTES = 2  # of the reduction, that the two weights of a word of the weight banks hold
 
 
@@ -113,10 +114,10 @@ class XnorArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        groups = [config.group_of(row) for row in range(config.rows)]
+        groups = _groups(config)
         half = BYTE_BITS * config.rows // 2  # a sum is from -half to half, and less than half before the last column
         bits = ceil_log2(half) + 1
-        held, bases = self._held(m, platform)
+        held, bases = self._held(m, platform, groups[-1] + 1)
         sums = [bases[group] for group in groups]
         for column in range(config.pairs):
             total = signed(bits + (column + 1 == config.pairs))
@@ -136,7 +137,7 @@ class XnorArray(wiring.Component):
         self._accumulate(m, platform, sums)
         return m
 
-    def _held(self, m, platform):
+    def _held(self, m, platform, groups):
         """What is held, by column, group of rows and pixel: two bytes of activations and, a cycle later, which of them count;
         and what sums begin with, by group and pixel, as late as the latter."""
         config = self._config
@@ -146,8 +147,7 @@ class XnorArray(wiring.Component):
         m.d.sync += begins.eq(sum(load.inside))
         held, bases = [], []
         for column in range(config.pairs):
-            # A copy for each group, which lie far apart; the second ones are a cycle later.
-            swaps = copies(m, platform, swap, config.row_groups, name=f"swap_{column}")
+            swaps = copies(m, platform, swap, groups, name=f"swap_{column}")
             later = [delay(m, copy, 1, name=f"swap_{column}_{group}") for group, copy in enumerate(swaps)]
             cut = slice(_CELL_BYTES * column, _CELL_BYTES * (column + 1))
             word = Cat(load.word[byte] for byte in range(cut.start, cut.stop))
@@ -218,3 +218,13 @@ class XnorArray(wiring.Component):
                 ]
         done = delay(m, turn, 2, name="done")
         m.d.comb += [self.o.valid.eq(done.valid & done.last), self.o.end.eq(done.end), self.o.marks.eq(done.marks)]
+
+
+def _groups(config: FabricConfig) -> list[int]:
+    """For each row, which copy of what is held it takes: neighbours of one group of the systolic array share one."""
+    groups: list[int] = []
+    for row in range(config.rows):
+        shared = [before for before in range(row) if groups[before] == groups[-1]]
+        joins = row and len(shared) < _ROWS_A_COPY and config.group_of(row) == config.group_of(row - 1)
+        groups.append(groups[-1] if joins else groups[-1] + 1 if groups else 0)
+    return groups
