@@ -18,6 +18,7 @@ refuses layers whose weights could exceed it; without its bias, a sum may wrap."
 
 _BEATS_LIMIT = 4
 _PIXELS_LIMIT = 8
+_XNOR_ROWS = (8, 16)
 
 _MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "partial_depth", "requant_multipliers", "xnor_pixels")
 
@@ -98,10 +99,10 @@ class FabricConfig:
             raise ValueError(f"fabric {self.name!r}: {self.rows} rows do not make {self.row_groups} row_groups: one has none")
         if self.weight_depth < 2:
             raise ValueError(f"fabric {self.name!r}: weight_depth must be 2 or more, not {self.weight_depth}")
-        if self.xnor_pixels and (self.rows < BYTE_BITS or self.requant_lanes % BYTE_BITS):
+        if self.xnor_pixels and (self.rows not in _XNOR_ROWS or self.requant_lanes % BYTE_BITS):
             raise ValueError(
-                f"fabric {self.name!r}: rows and requant_lanes must be multiples of {BYTE_BITS} where xnor_pixels is not 0, "
-                f"not {self.rows} and {self.requant_lanes}: binary outputs are packed into bytes"
+                f"fabric {self.name!r}: rows must be 8 or 16, and requant_lanes a multiple of {BYTE_BITS}, where xnor_pixels "
+                f"is not 0, not {self.rows} and {self.requant_lanes}: binary outputs are packed into bytes"
             )
         if self.xnor_pixels and (not _is_power_of_two(self.xnor_pixels) or self.xnor_pixels > _PIXELS_LIMIT):
             raise ValueError(

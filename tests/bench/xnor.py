@@ -2,7 +2,7 @@
 
 It stands beside the weight banks that it has in a fabric, at their places and with the systolic array's way for addresses. What
 comes in besides is noise, a function of its own for every bit: yosys merges registers that compute the same thing, and would
-measure another circuit.
+measure another circuit. LUT4 and flip-flops of the noise and of the banks' addresses count too.
 """
 
 import json
@@ -23,9 +23,14 @@ from celosia.hw.mac.cell import PACKED_BITS
 from celosia.hw.primitives.bank import Bank
 from celosia.hw.primitives.copies import copies
 from celosia.hw.xnor.array import XnorArray
+from rich.table import Table
 
-FABRIC = preset("ecp5-85")
+from .workloads import Figures
+
+FABRIC = preset("ecp5-85-xnor")
 TARGET_MHZ = 200
+
+_SHIFTED = 1024  # registers that the noise is made of
 
 
 class Chip:
@@ -37,29 +42,37 @@ class Chip:
         self.floorplan = lfe5u_85(config)
 
 
+class _Noise:
+    """Random bits for signals, a function of their own for each."""
+
+    def __init__(self, m: Module, source: Signal):
+        self._m = m
+        self._shifted = Signal(_SHIFTED)
+        self._taken = 0
+        m.d.sync += self._shifted.eq(Cat(source, self._shifted))
+
+    def drive(self, target):
+        """Drives a signal or a structure."""
+        bits = Value.cast(target)
+        register = Signal(len(bits), name=f"noise_{self._taken}")
+        for bit in range(len(bits)):
+            place = self._taken + bit
+            taps = [self._shifted[(place + lag) % _SHIFTED] for lag in (0, 5, 13)]
+            self._m.d.sync += register[bit].eq(taps[0] ^ (taps[1] & taps[2]))
+        self._m.d.comb += bits.eq(register)
+        self._taken += len(bits)
+
+
 def alone(config: FabricConfig, platform: Chip) -> tuple[Module, list[Signal]]:
     """The engine between banks and noise, and its pins: a bit in, a bit out."""
     m = Module()
     i, o = Signal(name="i"), Signal(name="o")
-    shifted = Signal(1024)
-    m.d.sync += shifted.eq(Cat(i, shifted))
-    taken = 0
-
-    def noise(value):
-        nonlocal taken
-        bits = Value.cast(value)
-        register = Signal(len(bits), name=f"noise_{taken}")
-        for bit in range(len(bits)):
-            k = taken + bit
-            m.d.sync += register[bit].eq(shifted[k] ^ (shifted[(k + 5) % 1024] & shifted[(k + 13) % 1024]))
-        m.d.comb += bits.eq(register)
-        taken += len(bits)
-
+    noise = _Noise(m, i)
     m.submodules.engine = engine = XnorArray(config)
     address = Signal(config.weight_address_bits)
     load = Signal(config.weight_address_bits + PACKED_BITS + config.rows)
-    for value in (engine.i_turn, engine.i_load, engine.threshold, address, load):
-        noise(value)
+    for target in (engine.i_turn, engine.i_load, engine.threshold, address, load):
+        noise.drive(target)
     ways = copies(m, platform, address, config.row_groups, name="address")
     rows = [delay(m, ways[config.group_of(row)], 1, name=f"address_{row}", ones=bool(row % 2)) for row in range(config.rows)]
     for pair in range(config.pairs):
@@ -81,7 +94,7 @@ def alone(config: FabricConfig, platform: Chip) -> tuple[Module, list[Signal]]:
 
 
 def measure(pixels: int, seed: int = 1) -> dict[str, float]:
-    """MAC a cycle, LUT4 and flip-flops of the whole, LUT4 a MAC, and the clock."""
+    """Binary MAC a cycle, LUT4 and flip-flops of the whole, LUT4 a MAC, and the clock. Raises ToolError."""
     config = replace(FABRIC, name=f"{FABRIC.name},xnor_pixels={pixels}", xnor_pixels=pixels)
     platform = Chip(config)
     m, pins = alone(config, platform)
@@ -108,9 +121,6 @@ def measure(pixels: int, seed: int = 1) -> dict[str, float]:
             outputs={"report.json": ends_like_json},
         ).run(folder, folder)
         report = json.loads((folder / "report.json").read_text())
-        for log in folder.glob("*.log"):
-            Path(f"/tmp/xnor_{log.name}").write_bytes(log.read_bytes())
-        Path("/tmp/xnor_report.json").write_text(json.dumps(report))
     used = {cell: entry["used"] for cell, entry in report["utilization"].items()}
     macs = config.binary_macs_per_cycle
     return {
@@ -122,5 +132,19 @@ def measure(pixels: int, seed: int = 1) -> dict[str, float]:
     }
 
 
+def table(figures: Figures, pixels: int = FABRIC.xnor_pixels, seed: int = 1) -> Table:
+    """Measures, and shows it."""
+    measured = measure(pixels, seed)
+    figures.update({f"xnor.{name}": measured[name] for name in ("macs_per_cycle", "lut4_per_mac", "fmax_mhz")})
+    shown = Table(title=f"XNOR engine alone on an LFE5U-85F, speed 6, {pixels} pixels, seed {seed}")
+    for name in ("binary MAC/cycle", "LUT4", "flip-flops", "LUT4 a MAC", "MHz"):
+        shown.add_column(name, justify="right")
+    forms = ("{:,}", "{:,}", "{:,}", "{:.2f}", "{:.1f}")
+    shown.add_row(*(form.format(value) for form, value in zip(forms, measured.values(), strict=True)))
+    return shown
+
+
 if __name__ == "__main__":
-    print(measure(*map(int, sys.argv[1:])) if sys.argv[1:] else measure(4))
+    from rich.console import Console
+
+    Console().print(table({}, *map(int, sys.argv[1:])))

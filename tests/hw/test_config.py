@@ -46,11 +46,15 @@ def test_the_xnor_engine():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mini,xnor_pixels=2", "rows and requant_lanes must be multiples of 8 where xnor_pixels is not 0, not 4 and 2"),
+        (
+            "mini,xnor_pixels=2",
+            "rows must be 8 or 16, and requant_lanes a multiple of 8, where xnor_pixels is not 0, not 4 and 2: binary outputs",
+        ),
         ("ecp5-85,requant_lanes=4,xnor_pixels=2", "not 16 and 4: binary outputs are packed into bytes"),
         ("ecp5-85,xnor_pixels=3", "xnor_pixels must be 0 or a power of two up to 8, not 3"),
         ("ecp5-85,xnor_pixels=16", "xnor_pixels must be 0 or a power of two up to 8, not 16"),
-        ("up5k,xnor_pixels=1", "rows and requant_lanes must be multiples of 8"),
+        ("ecp5-85,rows=32,cols=32,xnor_pixels=2", "not 32 and 16"),
+        ("up5k,xnor_pixels=1", "rows must be 8 or 16"),
     ],
 )
 def test_refused_engines(name, words):
