@@ -7,6 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ..config import BYTE_BITS, FabricConfig
 from ..delay import delay
@@ -72,7 +73,7 @@ class XnorWriter(wiring.Component):
         with m.If(ends):
             m.d.comb += following.eq(row + descriptor.write_row_stride)
         with m.Elif(tile.end):
-            m.d.comb += following.eq(block + config.xnor_pixels * descriptor.write_column_stride)
+            m.d.comb += following.eq(block + (descriptor.write_column_stride << exact_log2(config.xnor_pixels)))
         with m.Else():
             m.d.comb += following.eq(at + Mux(descriptor.binary, config.rows // BYTE_BITS, config.rows))
 

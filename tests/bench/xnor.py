@@ -19,10 +19,11 @@ from celosia.boards.stage import Stage, ends_like_json
 from celosia.boards.tools import NEXTPNR_ECP5, YOSYS
 from celosia.hw.config import FabricConfig, preset
 from celosia.hw.delay import delay
+from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import PACKED_BITS
 from celosia.hw.primitives.bank import Bank
 from celosia.hw.primitives.copies import copies
-from celosia.hw.xnor.array import XnorArray
+from celosia.hw.xnor.engine import XnorEngine
 from rich.table import Table
 
 from .workloads import Figures
@@ -30,7 +31,7 @@ from .workloads import Figures
 FABRIC = preset("ecp5-85-xnor")
 TARGET_MHZ = 200
 
-_SHIFTED = 1024  # registers that the noise is made of
+_SHIFTED = 2048  # registers that the noise is made of
 
 
 class Chip:
@@ -68,12 +69,13 @@ def alone(config: FabricConfig, platform: Chip) -> tuple[Module, list[Signal]]:
     m = Module()
     i, o = Signal(name="i"), Signal(name="o")
     noise = _Noise(m, i)
-    m.submodules.engine = engine = XnorArray(config)
-    address = Signal(config.weight_address_bits)
+    m.submodules.engine = engine = XnorEngine(config, word_latency=SystolicArray.LEVEL_LATENCY)
     load = Signal(config.weight_address_bits + PACKED_BITS + config.rows)
-    for target in (engine.i_turn, engine.i_load, engine.threshold, address, load):
+    inputs = ("start", "descriptor", "i_step", "i_address", "i_activations", "i_inside", "scanned", "biases")
+    for target in (load, *(getattr(engine, name) for name in inputs)):
         noise.drive(target)
-    ways = copies(m, platform, address, config.row_groups, name="address")
+    way = delay(m, engine.o_address, SystolicArray.INPUT_LATENCY - 1, name="way")
+    ways = copies(m, platform, way, config.row_groups, name="address")
     rows = [delay(m, ways[config.group_of(row)], 1, name=f"address_{row}", ones=bool(row % 2)) for row in range(config.rows)]
     for pair in range(config.pairs):
         load = delay(m, load, 1, name=f"load_{pair}")
@@ -87,7 +89,8 @@ def alone(config: FabricConfig, platform: Chip) -> tuple[Module, list[Signal]]:
                 engine.i_words[row][pair].eq(delay(m, bank.o_data, 1, name=f"word_{row}_{pair}")),
             ]
             rows[row] = delay(m, rows[row], 1, name=f"address_{row}_{pair}", ones=bool(row % 2))
-    seen = delay(m, engine.o.as_value(), 1, name="seen")
+    write = engine.write
+    seen = delay(m, Cat(write.enable, write.address, write.count, write.data, engine.done), 1, name="seen")
     folded = Signal(-(-len(seen) // 4))
     m.d.sync += [folded.eq(Cat(seen[place :: len(folded)].xor() for place in range(len(folded)))), o.eq(folded.xor())]
     return m, [i, o]
