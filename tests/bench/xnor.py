@@ -103,7 +103,7 @@ def measure(pixels: int, seed: int = 1) -> dict[str, float]:
     m, pins = alone(config, platform)
     fragment = Fragment.get(m, platform)
     fragment.add_domains(clock := ClockDomain("sync", reset_less=True))
-    with tempfile.TemporaryDirectory(dir=".", prefix=".xnor-") as name:
+    with tempfile.TemporaryDirectory(prefix="celosia-xnor-") as name:
         folder = Path(name)
         (folder / "top.il").write_text(rtlil.convert(fragment, name="top", ports=[clock.clk, *pins], emit_src=False))
         Stage(
