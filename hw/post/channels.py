@@ -5,7 +5,7 @@ memory (a bank a lane) --> next tile's registers --> this tile's registers --> l
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -14,6 +14,7 @@ from ..config import ACCUMULATOR_BITS, FabricConfig
 from ..delay import delay
 from ..primitives.bank import Bank
 from ..primitives.copies import copies
+from ..xnor.array import TILES
 from .requantize import Channel
 
 _WORD_BITS = 36
@@ -29,7 +30,7 @@ class ChannelParameters(wiring.Component):
     later and which must be fetched by then: `FabricConfig.tile_cycles` after the last. `o` is the current tile's channels.
 
     A start with `scan` gives biases alone instead, from `entry` on, those of `requant_lanes` channels a cycle: with `scanned`,
-    the first ones `SCAN_LATENCY` cycles later. It ends with the next start.
+    the first ones `SCAN_LATENCY` cycles later. It ends behind as many tiles as the engine holds, or with the next start.
     """
 
     ADVANCE_LATENCY = 4
@@ -82,13 +83,13 @@ class ChannelParameters(wiring.Component):
         for sooner, later in pairwise(walk):
             m.d.sync += later.eq(sooner & ~self.start & ~start)
         m.d.sync += next_tile.eq(self.advance | (fresh & walk[-1] & ~self.start & ~start))
-        scanning = Signal()
+        unscanned = Signal(range(TILES * beats + 1))
+        scanning = unscanned.any() if config.xnor_pixels else Const(0)
         with m.If(self.start):
             m.d.sync += [pointer.eq(self.entry << ceil_log2(words)), fresh.eq(1)]
-            if config.xnor_pixels:
-                m.d.sync += scanning.eq(self.scan)
+            m.d.sync += unscanned.eq(Mux(self.scan, TILES * beats, 0))
         with m.Elif(scanning):
-            m.d.sync += pointer.eq(pointer + _CHANNEL_WORDS)
+            m.d.sync += [pointer.eq(pointer + _CHANNEL_WORDS), unscanned.eq(unscanned - 1)]
         with m.Else():
             m.d.sync += pointer.eq(pointer + Cat(walk[:words]).any())
             with m.If(next_tile):

@@ -9,6 +9,7 @@ from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.post.partial import PartialSums
 from celosia.hw.post.vector import VectorUnit
+from celosia.hw.xnor.array import TILES
 
 ENTRIES = 6
 
@@ -152,6 +153,9 @@ def test_a_scan_gives_biases(bench, rows, lanes):
                     found += list(ctx.get(unit.o_biases))
                 await ctx.tick()
             assert found == [bias for bias, _, _ in channels[entry * rows :]]
+        # It ends by itself, so that none of it meets the next layer.
+        await bench.ticks(ctx, TILES * config.beats)
+        assert not ctx.get(unit.scanned)
         bench.put(ctx, unit, start=1, entry=1)
         await ctx.tick()
         ctx.set(unit.start, 0)
