@@ -31,7 +31,7 @@ def test_words_hold_two_bytes():
     [
         (EIGHT, LEAST_TILES, False),
         (EIGHT, 5, True),
-        (replace(EIGHT, row_groups=3, xnor_pixels=3), 3, True),
+        (replace(EIGHT, row_groups=3, xnor_pixels=4), 3, True),
         (replace(EIGHT, xnor_pixels=1), TILES, False),
     ],
 )
