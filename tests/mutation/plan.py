@@ -61,6 +61,11 @@ TESTS = {
     "primitives/copies.py": "hw/primitives/test_carry.py hw/mac/test_depthwise.py",
     "primitives/multiplier.py": "hw/primitives/test_multiplier.py",
     "primitives/single_port.py": "hw/primitives/test_single_port.py",
+    "xnor/array.py": "hw/xnor/test_array.py",
+    "xnor/count.py": "hw/xnor/test_count.py",
+    "xnor/engine.py": "test_binary_networks.py",
+    "xnor/feed.py": "hw/xnor/test_feed.py",
+    "xnor/writer.py": "hw/xnor/test_writer.py",
 }
 """The tests of each file of the gateware, below `tests/`: its own, where it has any."""
 
@@ -75,6 +80,7 @@ LAST = (
     "link/device.py",
     "fabric.py",
     "compact/fabric.py",
+    "xnor/engine.py",
 )
 """Files whose tests take minutes, or compile a simulator for each fault: they come last, in this order."""
 
