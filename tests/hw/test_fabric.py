@@ -20,9 +20,14 @@ def test_layers(layer):
     check_network(LAYERS[layer], "mini")
 
 
-@pytest.mark.parametrize("layer", ["convolution", "fully connected"])
+@pytest.mark.parametrize(
+    "layer",
+    [networks.conv(8, (1, 3, 3, 8), 9, (3, 3), padding="VALID"), LAYERS["fully connected"]],
+    ids=["convolution", "fully connected"],
+)
 def test_weights_that_stream(layer):
-    counters = check_network(LAYERS[layer], STARVED)
+    """Each weight serves one pixel, so the array waits for them."""
+    counters = check_network(layer, STARVED)
     assert sum(record.weights for record in counters.layers.values()) > 0
 
 
