@@ -1,4 +1,4 @@
-"""The trained networks in training/models: their answers are QONNX' executor's, and right as often as the README says.
+"""The trained networks in tests/training/models: their answers are QONNX' executor's, and right as often as the README says.
 
 Where the MNIST images of `../shared` are absent, scikit-learn's digits stand in, for which nothing was trained: then only
 equality counts.
@@ -15,7 +15,7 @@ from celosia.host.session import Session, load_model
 from fabrics import fabric_of
 from qonnx_writer import Array, batched, execute
 
-MODELS = Path(__file__).parents[1] / "training" / "models"
+MODELS = Path(__file__).parent / "training" / "models"
 LEAST = {"mlp1": 0.96, "cnn1": 0.975, "a1": 0.97, "w1": 0.93}  # accuracy on MNIST's 10,000 test images
 BATCH = 500
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 def test_a_trained_network_is_exact(name: str, tmp_path: Path) -> None:
     pytest.importorskip("brevitas", reason="needs the extra `train`")
     path = tmp_path / f"{name}.onnx"
-    command = [sys.executable, "-m", "training", name, "--out", path, "--epochs", "3", "--teacher-epochs", "1"]
+    command = [sys.executable, "-m", "tests.training", name, "--out", path, "--epochs", "3", "--teacher-epochs", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     graph = load_model(path)

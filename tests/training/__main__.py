@@ -77,7 +77,7 @@ def _data(options: argparse.Namespace) -> tuple[Images, Images]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.training", description=__doc__)
     parser.add_argument("network", choices=sorted(NETWORKS))
     parser.add_argument("--data", type=Path, help=".npz of images and labels to learn from (default: scikit-learn's digits)")
     parser.add_argument("--test", type=Path, help=".npz to judge by (default: a tenth of the data)")

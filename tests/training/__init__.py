@@ -6,5 +6,5 @@ networks    the architectures
 fit         the loop: straight-through gradients, a floating-point teacher
 export      Brevitas' QONNX, its weights stored in a byte each
 
-    python -m training mlp1 --data mnist_train.npz --test mnist_test.npz
+    python -m tests.training mlp1 --data mnist_train.npz --test mnist_test.npz
 """
