@@ -9,7 +9,7 @@ from ..hw.config import BYTE_BITS, FabricConfig
 from ..hw.isa import CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Descriptor, Operation
 from .ir import Graph, Int8Array
 from .jobs import Job
-from .lower import Channels
+from .lowering import Channels
 from .programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, Result, all_stay, cut
 from .schedule import Schedule, Segment
 from .transport import Words

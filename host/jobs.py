@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ..hw.config import FabricConfig
 from .cost.walk import Walk
 from .ir import Int8Array
-from .lower import Channels, Layer
+from .lowering import Channels, Layer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ..hw.config import FabricConfig
 from ..hw.isa import Operation
 from .ir import Graph, Node, Reshape
-from .lower import Layer, Unsupported, lower
+from .lowering import Layer, Unsupported, lower
 from .passes.pack_bits import pack_bits
 
 _ENGINES = {

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..hw.config import FabricConfig
-from .lower import Layer
+from .lowering import Layer
 
 _LEAST_TILES = (2, 4, 8)
 """Tiles of a streaming layer that the ring holds: of two, one loads while the other works."""

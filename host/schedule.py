@@ -14,7 +14,7 @@ from ..hw.config import FabricConfig
 from .cost.model import estimate
 from .ir import Graph, Node, Reshape
 from .jobs import Job, jobs_of
-from .lower import Layer, lower_transposed
+from .lowering import Layer, lower_transposed
 from .memory import MemoryPlan, plan_memory
 from .passes.pack_bits import pack_bits
 from .placement import Placement, place

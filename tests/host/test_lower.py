@@ -21,7 +21,8 @@ from celosia.host.ir import (
     Softmax,
     Tensor,
 )
-from celosia.host.lower import Unsupported, lower, lower_transposed, reciprocal
+from celosia.host.lowering import Unsupported, lower, lower_transposed
+from celosia.host.lowering.windows import reciprocal
 from celosia.host.passes import simplify
 from celosia.hw.config import preset
 from celosia.hw.isa import FIRST_LOG2, MAX_OFFSET, Operation

@@ -6,7 +6,7 @@ import pytest
 import zoo
 from celosia.host.frontends import tflite
 from celosia.host.ir import Reshape
-from celosia.host.lower import lower
+from celosia.host.lowering import lower
 from celosia.host.passes import simplify
 from celosia.host.placement import place
 from celosia.host.schedule import Segment, schedule

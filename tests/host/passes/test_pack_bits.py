@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from binary_networks import Binary
 from celosia.host.ir import Add
-from celosia.host.lower import lower
+from celosia.host.lowering import lower
 from celosia.host.passes.pack_bits import is_binary, pack_bits
 from celosia.host.placement import place
 from celosia.hw.config import preset

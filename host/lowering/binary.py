@@ -1,0 +1,99 @@
+"""Layers of the XNOR engine: what `passes.pack_bits` calls binary."""
+
+import numpy as np
+
+from ...hw.config import BYTE_BITS, FabricConfig
+from ...hw.isa import Operation
+from ...hw.xnor.array import LEAST_TILES, TILES
+from ...sim import golden
+from ..ir import Conv2D, FullyConnected, Graph, Int8Array
+from .layer import Channels, Layer, Pixels, Unsupported
+
+
+def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
+    """The walk of a binary layer on the XNOR engine: groups of tiles, whose weights pass by each block of pixels."""
+    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    if isinstance(node, FullyConnected):
+        outputs, depth = node.weights.shape
+        weights = node.weights.reshape(outputs, 1, 1, depth)
+        height, width, output_rows, output_columns = 1, source.size // depth, 1, source.size // depth
+        top = left = 0
+        stride = dilation = (1, 1)
+    else:
+        weights = node.weights
+        _, height, width, _ = source.shape
+        _, output_rows, output_columns, _ = target.shape
+        (top, _), (left, _) = node.padding
+        stride, dilation = node.stride, node.dilation
+    outputs, kernel_h, kernel_w, channels = weights.shape
+    channel_bytes = channels // BYTE_BITS
+    run = kernel_w * channel_bytes
+    chunks = -(-run // config.rows)
+    groups = -(-outputs // (TILES * config.rows))
+    count = min(config.xnor_pixels, output_columns)
+    tiles = max(-(-outputs // (groups * config.rows)), count, LEAST_TILES)
+    blocks = -(-output_columns // config.xnor_pixels)
+    column = stride[1] * channel_bytes
+    packed = _pack_binary(weights, config, tiles=tiles, groups=groups)
+    if packed.shape[1] > config.weight_depth:
+        raise Unsupported(
+            f"{tiles} tiles of its outputs take {packed.shape[1]} words of weights, {config.name} holds {config.weight_depth}",
+            "take a fabric with a deeper weight buffer (weight_depth)",
+        )
+    # What sums begin with: any beyond what they reach decides alike.
+    reach = BYTE_BITS * run * kernel_h
+    biases = np.clip(-1 - (node.bias.astype(np.int64) >> 1), -reach - 1, reach)
+    filled = np.pad(biases, (0, groups * tiles * config.rows - outputs)).astype(np.int32)
+    written = outputs // BYTE_BITS if target.packed else outputs
+    return Layer(
+        node=node,
+        operation=Operation.XNOR,
+        inputs=node.inputs,
+        output=node.output,
+        output_channels=outputs,
+        chunks=tiles,
+        kernel_rows=kernel_h,
+        kernel_columns=chunks,
+        output_rows=output_rows,
+        output_columns=blocks,
+        tiles=groups,
+        column_start=-left * channel_bytes,
+        column_limit=width * channel_bytes,
+        row_start=-top,
+        row_limit=height,
+        row_pitch=width * channel_bytes,
+        output_row_step=stride[0],
+        kernel_row_step=dilation[0],
+        output_column_stride=config.xnor_pixels * column,
+        kernel_column_stride=config.rows,
+        write_row_stride=output_columns * written,
+        write_column_stride=written,
+        weights=packed,
+        channels=Channels(shift=np.zeros_like(filled), bias=filled, multiplier=np.zeros_like(filled)),
+        zero_point=0,
+        low=-1,
+        high=1,
+        pixels=Pixels(
+            count=count,
+            last=output_columns - (blocks - 1) * config.xnor_pixels,
+            stride=column,
+            last_bytes=run - (chunks - 1) * config.rows,
+            pace=tiles * count,
+        ),
+    )
+
+
+def _pack_binary(weights: Int8Array, config: FabricConfig, *, tiles: int, groups: int) -> Int8Array:
+    """(outputs, kernel_h, kernel_w, channels) of -1 and +1 to words (groups, steps, rows, cols): an output a row, its bits two
+    bytes a column.
+
+    Bits of a word are those that the banks hold of it: `hw.mac.cell.pack` takes the sign of the first byte from the second.
+    """
+    outputs, kernel_h = weights.shape[:2]
+    bits = golden.pack_bits(weights.reshape(outputs, kernel_h, -1))
+    chunks = -(-bits.shape[2] // config.rows)
+    padded = np.zeros((groups * tiles * config.rows, kernel_h, chunks * config.rows), np.uint8)
+    padded[:outputs, :, : bits.shape[2]] = bits
+    padded[:, :, 1::2] += padded[:, :, ::2] >> 7
+    words = padded.reshape(groups, tiles, config.rows, kernel_h, chunks, config.rows).transpose(0, 3, 4, 1, 2, 5)
+    return np.ascontiguousarray(words).reshape(groups, kernel_h * chunks * tiles, config.rows, config.cols).view(np.int8)
