@@ -202,6 +202,26 @@ class FabricConfig:
         return ACCUMULATOR_BITS
 
 
+# LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them; a requantizer lane
+# takes one of the others.
+_ECP5_85 = FabricConfig(
+    name="ecp5-85",
+    rows=16,
+    cols=16,
+    row_groups=3,
+    carry_rows=0,
+    weight_depth=1024,
+    activation_bytes=65536,
+    requant_lanes=16,
+    requant_multipliers=16,
+    tile_depth=256,
+    depthwise_tiles=112,
+    line_depth=512,
+    partial_depth=16,
+    program_words=2048,
+    record_depth=128,
+)
+
 _PRESETS = {
     item.name: item
     for item in (
@@ -298,62 +318,11 @@ _PRESETS = {
             program_words=2048,
             record_depth=64,
         ),
-        # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them, and
-        # requantizers take the others.
-        FabricConfig(
-            name="ecp5-85",
-            rows=16,
-            cols=16,
-            row_groups=3,
-            carry_rows=0,
-            weight_depth=1024,
-            activation_bytes=65536,
-            requant_lanes=16,
-            requant_multipliers=16,
-            tile_depth=256,
-            depthwise_tiles=112,
-            line_depth=512,
-            partial_depth=16,
-            program_words=2048,
-            record_depth=128,
-        ),
+        _ECP5_85,
         # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time.
-        FabricConfig(
-            name="ecp5-85-xnor",
-            rows=16,
-            cols=16,
-            row_groups=3,
-            carry_rows=0,
-            weight_depth=1024,
-            activation_bytes=65536,
-            requant_lanes=16,
-            requant_multipliers=16,
-            tile_depth=256,
-            depthwise_tiles=112,
-            line_depth=512,
-            partial_depth=16,
-            program_words=2048,
-            record_depth=128,
-            xnor_pixels=4,
-        ),
+        replace(_ECP5_85, name="ecp5-85-xnor", xnor_pixels=4),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
-        FabricConfig(
-            name="ecp5-85-w8k",
-            rows=16,
-            cols=16,
-            row_groups=3,
-            carry_rows=0,
-            weight_depth=32,
-            activation_bytes=65536,
-            requant_lanes=16,
-            requant_multipliers=16,
-            tile_depth=256,
-            depthwise_tiles=112,
-            line_depth=512,
-            partial_depth=512,
-            program_words=2048,
-            record_depth=128,
-        ),
+        replace(_ECP5_85, name="ecp5-85-w8k", weight_depth=32, partial_depth=512),
     )
 }
 

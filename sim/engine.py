@@ -49,14 +49,15 @@ class Simulator:
         self._library.celosia_cycles.restype = ctypes.c_uint64
         self._trace = trace
         self._pending: list[Words] = []
+        self._cycles = 0  # at the end
         self._simulation = ctypes.c_void_p(self._library.celosia_create(os.fsencode(trace) if trace else b""))
         if not self._simulation:
             raise ToolError(f"cannot write the trace {trace}: check that its folder exists and can be written")
 
     @property
     def cycles(self) -> int:
-        """Clock cycles since the start."""
-        return int(self._library.celosia_cycles(self._simulation))
+        """Clock cycles since the start, also of a simulation that has ended."""
+        return int(self._library.celosia_cycles(self._simulation)) if self._simulation else self._cycles
 
     def write(self, words: Words) -> None:
         """Queues words for the input stream."""
@@ -75,6 +76,7 @@ class Simulator:
     def close(self) -> None:
         """Ends the simulation and completes its trace. May be called twice."""
         if self._simulation:
+            self._cycles = self.cycles
             good = self._library.celosia_finish(self._simulation)
             self._library.celosia_destroy(self._simulation)
             self._simulation = ctypes.c_void_p()
@@ -82,6 +84,8 @@ class Simulator:
 
     def _run(self, out: Words, more: Callable[[int, int], bool]) -> None:
         """Runs while `more(words given, words left to take)`."""
+        if not self._simulation:
+            raise DeviceError("the simulation has ended: open another device")
         words = np.concatenate([np.zeros(0, np.uint32), *self._pending])
         taken, given = ctypes.c_size_t(), ctypes.c_size_t()
         done = quiet = 0

@@ -33,8 +33,8 @@ from amaranth.utils import ceil_log2
 
 from ..delay import delay
 from ..primitives.bank import Bank, BankWrite
-from ..primitives.carry import CarryMultiplier
 from ..primitives.multiplier import Multiplier
+from ..primitives.products import CarryMultiplier
 
 PACKED_BITS = 18
 """Width of a packed word of two weights."""

@@ -28,8 +28,8 @@ from ..delay import delay
 from ..engine import Marks, Results, Step
 from ..isa import Descriptor
 from ..primitives.bank import Bank
-from ..primitives.carry import CarryDotProduct
 from ..primitives.copies import copies
+from ..primitives.products import CarryDotProduct
 
 KERNEL = 3
 """Rows and columns of the window."""

@@ -39,8 +39,9 @@ from amaranth.lib.wiring import In, Out
 from ..config import ACCUMULATOR_BITS
 from ..delay import delay
 from ..isa import MAX_LEFT_SHIFT, SHIFT_BITS
-from ..primitives.carry import CarryMultiplier, add
+from ..primitives.carry import add
 from ..primitives.multiplier import PORT_BITS, Multiplier
+from ..primitives.products import CarryMultiplier
 
 MULTIPLIER_BITS = 31
 

@@ -19,8 +19,8 @@ with the nudge of `requantize`, which explains the last step: 0 where the shift 
                   +--+                                         |          |
     i_values[1] --+-----> maximum, or first operand --> wait --+          +---------------> o[1]
 
-    cycle  1 in   2 maximum, zero point   3 to 6 multiply   7 shift   8 sum   9 register; the second channel's product is a
-           cycle later, and its sum in 9
+    cycle  1, 2 in   3 maximum, zero point   4 to 7 multiply   8 shift   9 sum   10 register; the second channel's product is a
+           cycle later, and its sum in 10
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -31,8 +31,9 @@ from ..config import ACCUMULATOR_BITS, FabricConfig
 from ..delay import delay
 from ..engine import Results, Step
 from ..isa import ADD_SHIFT_BITS, FIRST_LOG2
-from ..primitives.carry import CarryMultiplier, add
+from ..primitives.carry import add
 from ..primitives.copies import copies
+from ..primitives.products import CarryMultiplier
 
 _NUDGE = 10  # exponent: half of what the multiplication drops, which is 2**31 / 2**20
 _PRODUCT_CYCLES = 4

@@ -3,32 +3,11 @@
 The loader and the walker each have their pauses; the golden result of a step is the word that the layer's schedule says.
 """
 
-from dataclasses import dataclass
-
 import cocotb
-from celosia.hw.mac.array import SystolicArray
-from celosia.hw.memory.walker import WindowWalker
+from weight_layers import STEP_LATENCY, WRITE_DELAY, Layer
 
 from .blocks import MINI
 from .rig import STALLS, TIMEOUT, Rig, effort, together
-
-WRITE_DELAY = 2  # cycles from the load port to the first read that sees the weights: the array's register, and the bank
-STEP_LATENCY = WindowWalker.LATENCY + SystolicArray.INPUT_LATENCY
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What the walker does: `tiles` times `results` times `steps`. `base` where resident, None through the ring."""
-
-    tiles: int
-    results: int
-    steps: int
-    base: int | None = None
-    repeat: bool = False
-
-    @property
-    def mode(self):
-        return "repeat" if self.repeat else "ring" if self.base is None else "resident"
 
 
 class Buffer:

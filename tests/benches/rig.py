@@ -25,11 +25,10 @@ from amaranth.lib.wiring import In
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from cocotb.utils import get_sim_time
+from stalls import pauses
 
 from .blocks import BENCHES
 from .coverage import Coverage, read_plan
-
-STALLS = ("none", "random", "bursty")
 
 _PERIOD = 2  # steps
 _RESET = 64  # cycles: the link resets the fabric for longer
@@ -128,16 +127,8 @@ class Rig:
         self._handles["rst"].value = 0
 
     def pauses(self, kind: str) -> Iterator[bool]:
-        """Whether one side of a stream pauses, cycle by cycle: never, at random, or in bursts."""
-        share = self.rng.uniform(0.2, 0.8)
-        while True:
-            if kind == "none":
-                yield False
-            elif kind == "random":
-                yield bool(self.rng.random() < share)
-            else:
-                yield from [False] * int(self.rng.integers(1, 30))
-                yield from [True] * int(self.rng.integers(1, 30))
+        """`stalls.pauses` from this bench's random numbers."""
+        return pauses(self.rng, kind)
 
     async def send(self, stream: str, words: Iterable[Any], stalls: str, taken: Callable[[Any], None] | None = None) -> None:
         """Drives a stream into the block; `taken` hears of each word. In a pause the payload is noise."""

@@ -7,7 +7,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Elaboratable, Fragment, Module, Signal, signed
 from celosia.boards.flows.carries import open_carries
 from celosia.boards.tools import NEXTPNR_ECP5, YOSYS
-from celosia.hw.primitives.carry import CarryMultiplier
+from celosia.hw.primitives.products import CarryMultiplier
 from celosia.sim import toolchain
 from twins import Ecp5
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
-
-STALLS = ("none", "random", "bursty")
+from stalls import STALLS, pauses
 
 
 class Bench:
@@ -46,16 +45,8 @@ class Bench:
         return ResetInserter(reset)(dut), reset
 
     def pauses(self, kind: str) -> Iterator[bool]:
-        """Whether one side of a stream pauses, cycle by cycle: never, in every other cycle or so, or in bursts."""
-        share = self.rng.uniform(0.2, 0.8)
-        while True:
-            if kind == "none":
-                yield False
-            elif kind == "random":
-                yield bool(self.rng.random() < share)
-            else:
-                yield from [False] * int(self.rng.integers(1, 30))
-                yield from [True] * int(self.rng.integers(1, 30))
+        """`stalls.pauses` from this bench's random numbers."""
+        return pauses(self.rng, kind)
 
     # A testbench that is dropped inside of Amaranth's own `repeat` or `until`, because another one failed, would take pytest
     # with it; so these loop themselves.

@@ -38,6 +38,8 @@ def test_numbers_on_the_wire():
         "MAX": 3,
         "ADD": 4,
         "DEPTHWISE": 5,
+        "XNOR": 6,
+        "OR": 7,
     }
 
 

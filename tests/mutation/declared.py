@@ -193,8 +193,8 @@ FAULTS = _faults(
     ),
     Fault(
         file="primitives/carry.py",
-        old="_NAND = 0b0111",
-        new="_NAND = 0b1111",
+        old="NAND = 0b0111",
+        new="NAND = 0b1111",
         what="wrong constant: the row that is subtracted loses its gate",
     ),
     Fault(

@@ -227,3 +227,15 @@ def test_ziglang_builds_it(monkeypatch, empty_cache):
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name in ("g++", "clang++") else which(name))
     assert answer(Simulator(MINI)) == expected
+
+
+def test_what_has_ended_counts_no_further_and_says_so():
+    """Its cycles stay, and no call reaches the library behind a pointer that is gone."""
+    simulator = Simulator(MINI)
+    answer(simulator)
+    cycles = simulator.cycles
+    simulator.close()
+    assert simulator.cycles == cycles > 0
+    for call in (lambda: simulator.read(1), lambda: [simulator.write([0]), simulator.flush()]):
+        with pytest.raises(DeviceError, match="^the simulation has ended: open another device$"):
+            call()

@@ -3,39 +3,17 @@
 The banks are modelled here, with the cycles in which the array's cells write and read them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from celosia.hw.config import preset
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.memory.weights import WeightBuffer
+from weight_layers import STEP_LATENCY, WRITE_DELAY, Layer
 
 MINI = replace(preset("mini"), weight_depth=16)
 EIGHT = replace(preset("ecp5-25"), weight_depth=16)
-
-WRITE_DELAY = 2
-"""Cycles from the load port to the first read that sees the weights: the array's register, and the bank.
-
-As both travel along the array alike, their way to a cell does not count, but for a step's way down the rows.
-"""
-
-STEP_LATENCY = WindowWalker.LATENCY + SystolicArray.INPUT_LATENCY
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What the walker does: `tiles` times `results` times `steps`. `base` where resident, None through the ring."""
-
-    tiles: int
-    results: int
-    steps: int
-    base: int | None = None
-    repeat: bool = False
-
-    @property
-    def words(self):
-        return 1 if self.repeat else self.tiles * self.steps
 
 
 class Rig:

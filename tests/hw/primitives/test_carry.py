@@ -5,7 +5,8 @@ import pytest
 from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from celosia.hw.primitives.carry import CarryDotProduct, CarryMultiplier, add
+from celosia.hw.primitives.carry import add
+from celosia.hw.primitives.products import CarryDotProduct, CarryMultiplier
 from twins import first_difference
 
 SHAPES = [
