@@ -11,6 +11,8 @@ i --> loader --+--> program --> sequencer --> descriptor, launch
                          +--> store --> o
 """
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -44,9 +46,17 @@ _CHANNELS_A_COPY = 4
 class Fabric(wiring.Component):
     """One accelerator. `i` takes packets of `Command`, `o` gives packets of `Answer`: see `isa`."""
 
+    MERGE_LATENCY = 1
+    """Cycles that sums of other engines than the array take to the post-processing."""
+
     def __init__(self, config: FabricConfig):
         self.config = config
         super().__init__({"i": In(stream.Signature(32)), "o": Out(stream.Signature(32))})
+
+    @staticmethod
+    def step_latency_of(config: FabricConfig) -> int:
+        """Cycles from a step to the last cell's reading of its weight word, less those that a load takes to that cell."""
+        return WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + XnorFeed.lag_of(config)
 
     def elaborate(self, platform):
         m = Module()
@@ -59,9 +69,7 @@ class Fabric(wiring.Component):
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = ActivationMemory(config)
-        m.submodules.weights = weights = WeightBuffer(
-            config, step_latency=WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + XnorFeed.lag_of(config)
-        )
+        m.submodules.weights = weights = WeightBuffer(config, step_latency=self.step_latency_of(config))
         m.submodules.walker = walker = WindowWalker(config)
         m.submodules.array = array = SystolicArray(config)
         m.submodules.vector = vector = VectorUnit(config)
@@ -171,7 +179,8 @@ class Fabric(wiring.Component):
         is_operation = {
             operation: descriptor.operation == operation for operation in (Operation.MAC, Operation.ADD, Operation.DEPTHWISE)
         }
-        engines = [(is_operation[Operation.MAC], array)]
+        on_array, on_depthwise = is_operation[Operation.MAC], is_operation[Operation.DEPTHWISE]
+        engines: list[tuple[Any, Any]] = [(on_array, array), (~Cat(on_array, on_depthwise, xnor_selected).any(), vector)]
         if config.depthwise_tiles:
             m.submodules.depthwise = depthwise = DepthwiseUnit(config)
             m.d.comb += [
@@ -182,23 +191,15 @@ class Fabric(wiring.Component):
                 depthwise.descriptor.eq(descriptor),
                 depthwise.start.eq(sequencer.launch),
             ]
-            engines.append((is_operation[Operation.DEPTHWISE], depthwise))
+            engines.append((on_depthwise, depthwise))
         m.d.comb += loader.depthwise.ready.eq(1)
-        engines.append((~Cat(xnor_selected, *(selected for selected, _ in engines)).any(), vector))
-        # Which engine runs holds still, so it may come late; a copy for each group of channels.
-        running = copies(m, platform, Cat(selected for selected, _ in engines), config.cols // _CHANNELS_A_COPY, name="running")
-        for index, (selected, engine) in enumerate(engines):
+        for selected, engine in engines:
             m.d.comb += [
                 engine.i_step.eq(walker.o_step),
                 engine.i_step.valid.eq(walker.o_step.valid & selected),
                 engine.i_activations.eq(activations.o_data),
             ]
-            for copy, group in enumerate(running):
-                with m.If(group[index]):
-                    if not copy:
-                        m.d.comb += [post.i.valid.eq(engine.o.valid), post.i.marks.eq(engine.o.marks)]
-                    for channel in range(copy * _CHANNELS_A_COPY, (copy + 1) * _CHANNELS_A_COPY):
-                        m.d.comb += post.i.sums[channel].eq(engine.o.sums[channel])
+        self._merge(m, platform, post.i, [on_array, on_depthwise], [engine.o for _, engine in engines])
         m.d.comb += [
             array.i_address.eq(address),
             vector.add.eq(is_operation[Operation.ADD]),
@@ -221,6 +222,24 @@ class Fabric(wiring.Component):
             connect_stream(m, sequencer.o, buffer.i)
         connect(m, buffer.o, flipped(self.o))
         return m
+
+    def _merge(self, m, platform, target, selected, results):
+        """The results of the engine that runs, of which the array is the first: the others, which are far from it, take
+        `MERGE_LATENCY` more.
+        """
+        # Which engine runs holds still, so it may come late; a copy for each group of channels.
+        running = copies(m, platform, Cat(selected), self.config.cols // _CHANNELS_A_COPY, name="running")
+
+        def one(group, name, array, vector, depthwise=None):
+            on_array, on_depthwise = running[group]
+            other = vector if depthwise is None else Mux(on_depthwise, depthwise, vector)
+            return Mux(on_array, array, delay(m, other, self.MERGE_LATENCY, name=name))
+
+        for channel, number in enumerate(target.sums):
+            values = (engine.sums[channel] for engine in results)
+            m.d.comb += number.eq(one(channel // _CHANNELS_A_COPY, f"other_{channel}", *values))
+        flow = (Cat(engine.valid, engine.marks.as_value()) for engine in results)
+        m.d.comb += Cat(target.valid, target.marks.as_value()).eq(one(0, "other_flow", *flow))
 
 
 def connect_stream(m, source, sink):

@@ -38,7 +38,7 @@ class Answer(enum.Enum, shape=8):
     """Packets from the fabric."""
 
     RESULT = 1  # address: the STORE descriptor's tag; payload: bytes of a tensor, least significant first
-    DONE = 2  # address: cycles from START to the last result word; payload: one `Record` a layer
+    DONE = 2  # address: cycles from START to the end of the last STORE; payload: one `Record` a layer
 
 
 class Header(data.Struct):

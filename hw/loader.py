@@ -49,7 +49,7 @@ class Loader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         payload = self.i.payload
-        header = Signal(Header)
+        command = Signal(Command)
         left = Signal(24)
         address = Signal(32)
         incoming = Header(payload)
@@ -58,59 +58,66 @@ class Loader(wiring.Component):
             self.activations.count.eq(STREAM_BYTES),
             Cat(self.activations.data[i] for i in range(STREAM_BYTES)).eq(payload),
             self.weights.payload.eq(payload),
-            self.ring.eq(header.command == Command.STREAM_WEIGHTS),
             self.channels.payload.eq(payload),
             self.depthwise.payload.eq(payload),
             self.program.address.eq(address),
             self.program.data.eq(payload),
             self.load_address.eq(payload),
-            self.starts.payload.eq(payload),
+            self.starts.payload.eq(address),
         ]
+        # Registers decide which receiver a word waits for: ready has many readers, and the receivers are far away.
+        takes = Signal(init=1)
+        receivers = {  # of words; program memory takes what comes
+            "activations": (self.activations_ready, [Command.LOAD_ACTIVATIONS]),
+            "weights": (self.weights.ready, [Command.LOAD_WEIGHTS, Command.STREAM_WEIGHTS]),
+            "channels": (self.channels.ready, [Command.LOAD_CHANNELS]),
+            "depthwise": (self.depthwise.ready, [Command.LOAD_DEPTHWISE]),
+        }
+        waits_for = {name: Signal(name=f"waits_for_{name}") for name in receivers}
+        blocked = Cat(waits_for[name] & ~ready for name, (ready, _) in receivers.items()).any()
+        m.d.comb += self.i.ready.eq(takes & ~blocked)
+        taken = self.i.valid & self.i.ready
         with m.FSM():
-            with m.State("HEADER"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.d.sync += [header.eq(incoming), left.eq(incoming.count)]
-                    m.next = "ADDRESS"
-            with m.State("ADDRESS"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.Switch(header.command):
-                    with m.Case(Command.START):
-                        m.d.comb += [self.starts.valid.eq(self.i.valid), self.i.ready.eq(self.starts.ready)]
-                    with m.Case(Command.WAIT):
-                        m.d.comb += self.i.ready.eq(self.idle)
-                    with m.Case(Command.SET_RING):
-                        m.d.comb += self.set_ring.eq(self.i.valid)
-                    with m.Case(Command.LOAD_WEIGHTS):
-                        m.d.comb += self.load_weights.eq(self.i.valid)
-                    with m.Case(Command.LOAD_CHANNELS):
-                        m.d.comb += self.load_channels.eq(self.i.valid)
-                    with m.Case(Command.LOAD_DEPTHWISE):
-                        m.d.comb += self.load_depthwise.eq(self.i.valid)
-                with m.If(self.i.valid & self.i.ready):
-                    m.d.sync += address.eq(payload)
+            with m.State("HEADER"), m.If(self.i.valid):
+                m.d.sync += [command.eq(incoming.command), left.eq(incoming.count)]
+                m.d.sync += self.ring.eq(incoming.command == Command.STREAM_WEIGHTS)
+                m.next = "ADDRESS"
+            with m.State("ADDRESS"), m.If(self.i.valid):
+                m.d.sync += address.eq(payload)
+                m.d.comb += [
+                    self.set_ring.eq(command == Command.SET_RING),
+                    self.load_weights.eq(command == Command.LOAD_WEIGHTS),
+                    self.load_channels.eq(command == Command.LOAD_CHANNELS),
+                    self.load_depthwise.eq(command == Command.LOAD_DEPTHWISE),
+                ]
+                with m.If((command == Command.START) | (command == Command.WAIT)):
+                    m.d.sync += takes.eq(0)
+                    m.next = "HOLD"
+                with m.Elif(left != 0):
+                    for name, (_, commands) in receivers.items():
+                        m.d.sync += waits_for[name].eq(Cat(command == each for each in commands).any())
                     m.next = "PAYLOAD"
-                    with m.If(left == 0):
-                        m.next = "HEADER"
+                with m.Else():
+                    m.next = "HEADER"
+            with m.State("HOLD"):
+                m.d.comb += self.starts.valid.eq(command == Command.START)
+                with m.If(Mux(command == Command.START, self.starts.ready, self.idle)):
+                    m.d.sync += takes.eq(1)
+                    m.next = "HEADER"
+                    with m.If(left != 0):
+                        m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.Switch(header.command):
-                    with m.Case(Command.LOAD_ACTIVATIONS):
-                        m.d.comb += [
-                            self.activations.enable.eq(self.i.valid),
-                            self.i.ready.eq(self.activations_ready),
-                        ]
-                    with m.Case(Command.LOAD_WEIGHTS, Command.STREAM_WEIGHTS):
-                        m.d.comb += [self.weights.valid.eq(self.i.valid), self.i.ready.eq(self.weights.ready)]
-                    with m.Case(Command.LOAD_CHANNELS):
-                        m.d.comb += [self.channels.valid.eq(self.i.valid), self.i.ready.eq(self.channels.ready)]
-                    with m.Case(Command.LOAD_DEPTHWISE):
-                        m.d.comb += [self.depthwise.valid.eq(self.i.valid), self.i.ready.eq(self.depthwise.ready)]
-                    with m.Case(Command.LOAD_PROGRAM):
-                        m.d.comb += self.program.enable.eq(self.i.valid)
-                with m.If(self.i.valid & self.i.ready):
-                    unit = Mux(header.command == Command.LOAD_ACTIVATIONS, STREAM_BYTES, 1)
+                m.d.comb += [
+                    self.activations.enable.eq(self.i.valid & waits_for["activations"]),
+                    self.weights.valid.eq(self.i.valid & waits_for["weights"]),
+                    self.channels.valid.eq(self.i.valid & waits_for["channels"]),
+                    self.depthwise.valid.eq(self.i.valid & waits_for["depthwise"]),
+                    self.program.enable.eq(self.i.valid & (command == Command.LOAD_PROGRAM)),
+                ]
+                with m.If(taken):
+                    unit = Mux(waits_for["activations"], STREAM_BYTES, 1)
                     m.d.sync += [address.eq(address + unit), left.eq(left - 1)]
                     with m.If(left == 1):
+                        m.d.sync += [signal.eq(0) for signal in waits_for.values()]
                         m.next = "HEADER"
         return m

@@ -34,8 +34,9 @@ class Sequencer(wiring.Component):
     """Runs the programs that `starts` names, one after another.
 
     Members: `program` writes program memory; `descriptor` holds still from `launch` (compute) or `launch_store` to `done`
-    or `store_done`; `activity` is counted; `o` gives a DONE packet at the end of each program, whose address word is the
-    cycles from taking the start to the last RESULT word; `idle` is high while no program runs.
+    or `store_done`, which comes a cycle behind the last RESULT word; `activity` is counted; `o` gives a DONE packet at the
+    end of each program, whose address word is the cycles from taking the start to the last `store_done`; `idle` is high
+    while no program runs.
     """
 
     FETCH_CYCLES = DESCRIPTOR_WORDS + 4
@@ -140,18 +141,15 @@ class Sequencer(wiring.Component):
         m.submodules.reader = reader = ReadAhead(
             32, address_bits=ceil_log2(depth), count_bits=bits_for(depth), latency=Bank.LATENCY
         )
-        # All a cycle late, as what ends a layer comes late in its cycle.
+        # All a cycle late, as what ends a layer comes late in its cycle; and one more, so that what is written needs no sum.
         activity = delay(m, self.activity, 1, name="activity")
-        begin, finished = delay(m, begin, 1, name="begin"), delay(m, finished, 1, name="finished")
-        record = Signal(Record, reset_less=True)  # up to the last cycle
-        counted = Signal(Record)  # with this one
-        m.d.comb += counted.cycles.eq(record.cycles + 1)
-        for name in ("busy", "weights", "activations", "output"):
-            m.d.comb += counted[name].eq(record[name] + activity[name])
+        begin, finished = delay(m, begin, 1, name="begin"), delay(m, finished, 2, name="finished")
+        record = Signal(Record, reset_less=True)  # of the layer, up to the last cycle
+        more = {"cycles": 1, **{name: activity[name] for name in ("busy", "weights", "activations", "output")}}
+        for name, value in more.items():
+            m.d.sync += record[name].eq(Mux(finished, 0, record[name]) + value)
         with m.If(begin):
             m.d.sync += record.eq(0)
-        with m.Else():
-            m.d.sync += record.eq(Mux(finished, 0, counted))
 
         # The next layer takes longer than this.
         waiting = Signal(data.ArrayLayout(32, RECORD_WORDS), reset_less=True)
@@ -159,7 +157,7 @@ class Sequencer(wiring.Component):
         words = Signal(range(depth + 1))
         full = delay(m, words == depth, 1, name="full")
         target = Signal(range(depth))
-        m.d.sync += waiting.eq(Mux(finished, counted.as_value(), waiting.as_value() >> 32))
+        m.d.sync += waiting.eq(Mux(finished, record.as_value(), waiting.as_value() >> 32))
         with m.If(unwritten.any()):
             m.d.sync += [unwritten.eq(unwritten - 1), target.eq(target + 1)]
         with m.If(finished & ~full):

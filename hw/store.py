@@ -14,9 +14,15 @@ from .readahead import ReadAhead
 class Store(wiring.Component):
     """STORE: a RESULT packet of `length` words from `row_address` on, a word a cycle.
 
-    Members: `start` with `descriptor`, `active` until the last word is taken, `done` in that cycle; `read` and `i_data` are
+    Members: `start` with `descriptor`, `active` until the last word is taken, `done` a cycle later; `read` and `i_data` are
     the activation memory's.
     """
+
+    OVERHEAD_CYCLES = ActivationMemory.READ_LATENCY + 3
+    """Cycles of `active`, besides one a word, where every word is taken at once."""
+
+    DONE_LATENCY = 1
+    """Cycles from the last word's to `done`."""
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -62,6 +68,7 @@ class Store(wiring.Component):
         last = Signal()  # one word is unsent
         header = Signal(Header)
         m.d.comb += [header.count.eq(descriptor.length), header.command.eq(Answer.RESULT)]
+        m.d.sync += self.done.eq(0)
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [self.active.eq(1), unsent.eq(descriptor.length), last.eq(descriptor.length == 1), word.eq(0)]
@@ -82,7 +89,6 @@ class Store(wiring.Component):
                         m.d.sync += word.eq(0)
                         m.d.comb += reader.o.ready.eq(1)
                     with m.If(last):
-                        m.d.comb += self.done.eq(1)
-                        m.d.sync += self.active.eq(0)
+                        m.d.sync += [self.done.eq(1), self.active.eq(0)]
                         m.next = "IDLE"
         return m

@@ -1,19 +1,14 @@
-"""Cycles that the fabric's units take besides their work, from the classes that take them.
-
-What a class does not state itself yet stands here once, under the name that it is asked for: as soon as the class has an
-attribute of that name, that one counts.
-"""
+"""Cycles that the fabric's units take besides their work, from the classes that take them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from ...hw.config import FabricConfig
+from ...hw.fabric import Fabric
 from ...hw.isa import Operation
 from ...hw.mac.array import SystolicArray
 from ...hw.mac.depthwise import DepthwiseUnit
-from ...hw.memory.activations import ActivationMemory
 from ...hw.memory.walker import WindowWalker
 from ...hw.memory.weights import WeightBuffer
 from ...hw.post.post import PostProcessor
@@ -21,7 +16,6 @@ from ...hw.post.vector import VectorUnit
 from ...hw.sequencer import Sequencer
 from ...hw.store import Store
 from ...hw.xnor.engine import XnorEngine
-from ...hw.xnor.feed import XnorFeed
 from ...hw.xnor.writer import XnorWriter
 
 
@@ -37,6 +31,7 @@ class Latencies:
     post        from a layer's last sums to its last byte's being in memory, by whether the layer is wide
     kept        the same where the sums stay as partial sums
     store       cycles of STORE from its start on, besides one a word
+    stored      from its last word to its end
     load        from the last stream word of a weight word in the ring to the first step that may take it
     release     from the last step that takes a ring word to the first stream word that may overwrite it
     """
@@ -49,6 +44,7 @@ class Latencies:
     post: Mapping[bool, int]
     kept: int
     store: int
+    stored: int
     load: int
     release: int
 
@@ -71,26 +67,14 @@ def latencies_of(config: FabricConfig) -> Latencies:
         walk=WindowWalker.LATENCY,
         engine={
             Operation.MAC: array,
-            Operation.DEPTHWISE: DepthwiseUnit.LATENCY,
-            Operation.MAX: VectorUnit.LATENCY,
-            Operation.ADD: VectorUnit.LATENCY,
-            Operation.OR: VectorUnit.LATENCY,
+            Operation.DEPTHWISE: DepthwiseUnit.LATENCY + Fabric.MERGE_LATENCY,
+            **dict.fromkeys((Operation.MAX, Operation.ADD, Operation.OR), VectorUnit.LATENCY + Fabric.MERGE_LATENCY),
             Operation.XNOR: XnorEngine.latency_of(config, word_latency=SystolicArray.LEVEL_LATENCY),
         },
         post={wide: PostProcessor.latency_of(config, wide=wide) for wide in (False, True)},
         kept=PostProcessor.KEPT_LATENCY,
-        store=_stated(Store, "OVERHEAD_CYCLES", ActivationMemory.READ_LATENCY + 3),
-        load=_stated(WeightBuffer, "LOAD_LATENCY", 4),
-        release=_stated(
-            WeightBuffer,
-            "release_latency_of",
-            WindowWalker.LATENCY + SystolicArray.read_latency_of(config) + XnorFeed.lag_of(config) + 2,
-            config,
-        ),
+        store=Store.OVERHEAD_CYCLES,
+        stored=Store.DONE_LATENCY,
+        load=WeightBuffer.LOAD_LATENCY,
+        release=Fabric.step_latency_of(config) + WeightBuffer.RELEASE_LATENCY,
     )
-
-
-def _stated(component: type, name: str, otherwise: int, *arguments: Any) -> int:
-    """The class's own figure, a constant or a function of `arguments`; `otherwise` where it has none."""
-    figure = getattr(component, name, otherwise)
-    return int(figure(*arguments)) if callable(figure) else int(figure)

@@ -61,8 +61,9 @@ def run_program(parts: Sequence[Walk | Store], config: FabricConfig, *, ring_wor
         fetched = take + latencies.fetch
         launched = take + latencies.launch + (1 if isinstance(part, Store) else latencies.start)
         if isinstance(part, Store):
-            walked = end = launched - 1 + latencies.store + part.words
-            cycles = Cycles(activations=launched - begin, output=end - launched)
+            walked = launched - 1 + latencies.store + part.words
+            end = walked + latencies.stored
+            cycles = Cycles(activations=launched - begin + end - walked, output=walked - launched)
         else:
             steps = ring.walk(part, launched, config) if part.streamed else part.resident(config)
             walked = launched + steps.cycles

@@ -20,6 +20,7 @@ from amaranth.utils import exact_log2
 from ..config import STREAM_BYTES, FabricConfig
 from ..delay import delay
 from ..mac.array import SystolicArray, WeightLoad
+from .unread import UnreadWords
 
 
 class WeightRequest(wiring.Signature):
@@ -51,6 +52,12 @@ class WeightBuffer(wiring.Component):
     says whether that word is loaded. `load` writes the banks.
     """
 
+    LOAD_LATENCY = SystolicArray.LOAD_LATENCY + UnreadWords.LATENCY
+    """Cycles from a ring word's last stream word to the first step that may take it."""
+
+    RELEASE_LATENCY = 2
+    """Cycles from the step that releases a ring word to the first stream word that may overwrite it, besides `step_latency`."""
+
     def __init__(self, config: FabricConfig, *, step_latency: int):
         self._config = config
         self._step_latency = step_latency
@@ -79,19 +86,17 @@ class WeightBuffer(wiring.Component):
         size = Signal(bits + 1)
         occupied = Signal(bits + 1)  # words that the loader may not overwrite
         room = Signal()  # there is another; words are claimed many cycles apart, so it may come late
-        level = Signal(bits + 1)  # words loaded and not released, from the word at `base` on
         loaded = Signal()  # a ring word has been written
         released = Signal()  # the walker has taken a ring word for the last time
         claimed = Signal()  # a ring word begins to be written
 
         self._load(m, first, room, claimed, loaded)
         arrived = delay(m, loaded, SystolicArray.LOAD_LATENCY, name="arrived")
-        self._read(m, first, level, arrived, released)
+        self._read(m, first, arrived, released)
 
         drained = delay(m, released, self._step_latency, name="drained")
         m.d.sync += [
             occupied.eq(occupied + claimed - drained),
-            level.eq(level + arrived - released),
             room.eq(occupied != size),
         ]
         with m.If(self.set_ring):
@@ -100,7 +105,6 @@ class WeightBuffer(wiring.Component):
                 size.eq(config.weight_depth - self.ring_base),
                 occupied.eq(0),
                 room.eq(1),
-                level.eq(0),
             ]
         return m
 
@@ -139,18 +143,15 @@ class WeightBuffer(wiring.Component):
         with m.If(self.set_ring):
             m.d.sync += ring.eq(self.ring_base)
 
-    def _read(self, m, first, level, arrived, released):
+    def _read(self, m, first, arrived, released):
         """The walker's side: `base` is the tile's first word still needed, `address` the next step's."""
         config = self._config
         request = self.request
         base = Signal(config.weight_address_bits)
         ring = Signal(config.weight_address_bits)  # the ring's first word not released
-        ahead = Signal(config.weight_address_bits + 1)  # words loaded from the one at `address` on
-        there = Signal()  # the word at `address` is loaded; what has just come counts a cycle later
         following = Signal(config.weight_address_bits)
         again = Signal()  # the step ends a result, and the tile begins anew
         m.d.comb += [
-            self.ready.eq(there),
             released.eq(request.step & request.release & request.ring),
             again.eq(request.result_end & ~request.release),
         ]
@@ -172,12 +173,17 @@ class WeightBuffer(wiring.Component):
         with m.If(self.set_ring):
             m.d.sync += ring.eq(self.ring_base)
 
-        with m.If(request.start | (request.step & again)):
-            m.d.sync += [ahead.eq(level + arrived), there.eq(~request.ring | level.any())]
-        with m.Elif(request.step):
-            m.d.sync += [ahead.eq(ahead + arrived - 1), there.eq(~request.ring | ahead[1:].any())]
-        with m.Else():
-            m.d.sync += [ahead.eq(ahead + arrived), there.eq(~request.ring | ahead.any())]
+        m.submodules.unread = unread = UnreadWords(1 << len(ring))
+        m.d.comb += [
+            unread.clear.eq(self.set_ring),
+            unread.arrived.eq(arrived),
+            unread.start.eq(request.start),
+            unread.ring.eq(request.ring),
+            unread.step.eq(request.step),
+            unread.result_end.eq(request.result_end),
+            unread.release.eq(request.release),
+            self.ready.eq(unread.ready),
+        ]
 
     def _next(self, pointer, first):
         """The ring's word after `pointer`."""

@@ -272,8 +272,8 @@ CASES = {
         faults=(
             Fault(
                 file="loader.py",
-                old="m.d.comb += [self.weights.valid.eq(self.i.valid), self.i.ready.eq(self.weights.ready)]",
-                new="m.d.comb += self.weights.valid.eq(self.i.valid)",
+                old='"weights": (self.weights.ready, [',
+                new='"weights": (1, [',
                 what="weights that are not taken are lost",
             ),
         ),

@@ -107,19 +107,73 @@ CASE = Case(
         ),
         Fault(
             file="memory/weights.py",
-            old="m.d.sync += [ahead.eq(ahead + arrived - 1), there.eq(~request.ring | ahead[1:].any())]",
-            new="m.d.sync += [ahead.eq(ahead + arrived - 1), there.eq(~request.ring | ahead.any())]",
-            what="ready although the last word there is being taken",
-        ),
-        Fault(
-            file="memory/weights.py",
             old="Mux(pointer == self._config.weight_depth - 1, first, pointer + 1)",
             new="Mux(pointer == self._config.weight_depth - 1, 0, pointer + 1)",
             what="the ring wraps to the buffer's first word",
         ),
     ),
 )
-CASES = (CASE,)
+
+
+def unread(hw):
+    """Words in any number and steps at any time: a step takes no word that is not there, and what is there can be taken."""
+    p = Proof()
+    p.m.submodules.dut = dut = hw("memory.unread").UnreadWords(_RING)
+    names = ("arrived", "start", "ring", "step", "result_end", "release")
+    free = {name: p.free(1, name) for name in names}
+    count, fresh, quiet = Signal(range(_RING + 1)), Signal(), Signal(range(5))
+    arrived, start = free["arrived"] & (count < _RING), free["start"] & p.started
+    step = free["step"] & dut.ready & ~start & p.started
+    p.m.d.comb += [
+        dut.arrived.eq(arrived),
+        dut.start.eq(start),
+        dut.step.eq(step),
+        *(getattr(dut, name).eq(free[name]) for name in ("ring", "result_end", "release")),
+    ]
+    ring = Signal()  # holds still during a layer
+    p.require(start | (free["ring"] == ring))
+    with p.m.If(start):
+        p.m.d.sync += [ring.eq(free["ring"]), fresh.eq(free["ring"])]
+    with p.m.Elif(step & free["result_end"]):
+        p.m.d.sync += fresh.eq(free["release"] & ring)
+    p.m.d.sync += count.eq(count + arrived - (step & fresh))
+    p.check(~(step & fresh) | (count != 0))
+    with p.m.If(step | start | arrived):
+        p.m.d.sync += quiet.eq(0)
+    with p.m.Elif(quiet != 4):
+        p.m.d.sync += quiet.eq(quiet + 1)
+    p.check((quiet != 4) | dut.ready | (fresh & (count == 0)))
+    return p
+
+
+_RING = 7
+
+UNREAD = Case(
+    name="no word is taken that is not there",
+    make=unread,
+    cycles=14,
+    faults=(
+        Fault(
+            file="memory/unread.py",
+            old="self.ready.eq(~stays | Mux(fresh, two, one))",
+            new="self.ready.eq(~stays | one)",
+            what="ready although the last word there is being taken",
+        ),
+        Fault(
+            file="memory/unread.py",
+            old="some.eq(Mux(gives & ~self.arrived, far[1:].any(), far.any()))",
+            new="some.eq(far.any())",
+            what="a word too many comes near when the last one has come",
+        ),
+        Fault(
+            file="memory/unread.py",
+            old="(near + give < _NEAR)",
+            new="(near < _NEAR)",
+            what="more words come near than are counted",
+        ),
+    ),
+)
+CASES = (CASE, UNREAD)
 
 
 @needs_solver

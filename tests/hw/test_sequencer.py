@@ -120,7 +120,7 @@ def test_programs_one_after_another(bench, stalls):
             total, records = rig.check(await rig.answer(ctx), length, 0)
             assert rig.launches == program[:-1]
             if rig.stored:
-                assert total == rig.stored[-1] - rig.accepted[-1], "not the cycles from the start to the last result word"
+                assert total == rig.stored[-1] - rig.accepted[-1], "not the cycles from the start to the end of the last STORE"
                 if program[-2] & 15 == Operation.STORE.value:
                     assert sum(record[0] for record in records) == total, "the records are of other cycles than the total"
             await bench.ticks(ctx, 3)

@@ -75,6 +75,12 @@ FAULTS = _faults(
         what="missing wait: a word is overwritten while the array reads it",
     ),
     Fault(
+        file="memory/unread.py",
+        old="self.ready.eq(~stays | Mux(fresh, two, one))",
+        new="self.ready.eq(~stays | one)",
+        what="off-by-one: ready although the last word there is being taken",
+    ),
+    Fault(
         file="post/requantize.py",
         old="Mux(below, self.i_range.low, Mux(above, self.i_range.high, inside))",
         new="Mux(below, self.i_range.low, inside)",
@@ -130,8 +136,8 @@ FAULTS = _faults(
     ),
     Fault(
         file="loader.py",
-        old="unit = Mux(header.command == Command.LOAD_ACTIVATIONS, STREAM_BYTES, 1)",
-        new="unit = Mux(header.command == Command.LOAD_ACTIVATIONS, 1, 1)",
+        old='unit = Mux(waits_for["activations"], STREAM_BYTES, 1)',
+        new='unit = Mux(waits_for["activations"], 1, 1)',
         what="wrong constant: activations go to every byte",
     ),
     Fault(

@@ -48,6 +48,7 @@ TESTS = {
     "memory/activations.py": "hw/memory/test_activations.py",
     "memory/walker.py": "hw/memory/test_walker.py",
     "memory/weights.py": "hw/memory/test_weights.py",
+    "memory/unread.py": "hw/memory/test_weights.py",
     "post/channels.py": "hw/post/test_channels.py hw/post/test_post.py",
     "post/partial.py": "hw/post/test_partial.py hw/post/test_post.py",
     "post/post.py": "hw/post/test_post.py",
