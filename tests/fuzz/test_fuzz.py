@@ -12,7 +12,7 @@ from fuzz import graphs, models, streams
 FIRST = 1_000_000 * int(os.environ.get("CELOSIA_SEED", "0"))
 
 
-@pytest.mark.parametrize("seed", [seed for seed in range(16) if graphs.Draw(FIRST + seed).fabric != graphs.FABRICS[-1]])
+@pytest.mark.parametrize("seed", [seed for seed in range(8) if graphs.Draw(FIRST + seed).fabric != graphs.FABRICS[-1]])
 def test_random_networks(seed):
     """On fabrics that other tests compile too."""
     graphs.Draw(FIRST + seed).check()

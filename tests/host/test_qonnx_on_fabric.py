@@ -12,20 +12,20 @@ from qonnx_networks import binary_network, images, one_bit_weights
 NETWORKS = {"binary": binary_network, "one-bit weights": one_bit_weights}
 
 
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 @pytest.mark.parametrize("fabric", ["mini", STARVED])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_random_networks(kind: str, fabric: str) -> None:
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        net, output = NETWORKS[kind](rng)
-        graph = load_model(qonnx.parse(net.data(output)))
-        x = images(rng, *net.shape[1:], samples=2)
-        (expected,) = net.execute(x, output)
-        with Session(graph, "sim", fabric_of(fabric)) as session:
-            np.testing.assert_array_equal(session.run(x), expected)
-            engines = {layer.op: layer.engine for layer in session.report.layers}
-        assert engines["conv_2d"] == "mac"
-        assert engines["fully_connected"] == "mac"
+def test_random_networks(kind: str, fabric: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    net, output = NETWORKS[kind](rng)
+    graph = load_model(qonnx.parse(net.data(output)))
+    x = images(rng, *net.shape[1:], samples=2)
+    (expected,) = net.execute(x, output)
+    with Session(graph, "sim", fabric_of(fabric)) as session:
+        np.testing.assert_array_equal(session.run(x), expected)
+        engines = {layer.op: layer.engine for layer in session.report.layers}
+    assert engines["conv_2d"] == "mac"
+    assert engines["fully_connected"] == "mac"
 
 
 def test_a_small_cnv() -> None:
