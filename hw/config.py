@@ -9,6 +9,9 @@ STREAM_BYTES = 4
 
 BYTE_BITS = 8
 
+XNOR_TILES = 16
+"""Tiles of `rows` outputs whose sums can wait in the XNOR engine: the depth of a distributed memory."""
+
 ACCUMULATOR_BITS = 29
 """Width of a sum, with and without its bias."""
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ...hw.config import BYTE_BITS, FabricConfig
+from ...hw.config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ...hw.isa import Operation
-from ...hw.xnor.array import LEAST_TILES, TILES
+from ...hw.xnor.array import LEAST_TILES
 from ...sim import golden
 from ..ir import Conv2D, FullyConnected, Graph, Int8Array
 from .layer import Channels, Layer, Pixels, Unsupported
@@ -29,7 +29,7 @@ def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
     channel_bytes = channels // BYTE_BITS
     run = kernel_w * channel_bytes
     chunks = -(-run // config.rows)
-    groups = -(-outputs // (TILES * config.rows))
+    groups = -(-outputs // (XNOR_TILES * config.rows))
     count = min(config.xnor_pixels, output_columns)
     tiles = max(-(-outputs // (groups * config.rows)), count, LEAST_TILES)
     blocks = -(-output_columns // config.xnor_pixels)

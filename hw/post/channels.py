@@ -10,11 +10,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..config import ACCUMULATOR_BITS, FabricConfig
+from ..config import ACCUMULATOR_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
 from ..primitives.bank import Bank
 from ..primitives.copies import copies
-from ..xnor.array import TILES
 from .requantize import Channel
 
 _WORD_BITS = 36
@@ -83,11 +82,11 @@ class ChannelParameters(wiring.Component):
         for sooner, later in pairwise(walk):
             m.d.sync += later.eq(sooner & ~self.start & ~start)
         m.d.sync += next_tile.eq(self.advance | (fresh & walk[-1] & ~self.start & ~start))
-        unscanned = Signal(range(TILES * beats + 1))
+        unscanned = Signal(range(XNOR_TILES * beats + 1))
         scanning = unscanned.any() if config.xnor_pixels else Const(0)
         with m.If(self.start):
             m.d.sync += [pointer.eq(self.entry << ceil_log2(words)), fresh.eq(1)]
-            m.d.sync += unscanned.eq(Mux(self.scan, TILES * beats, 0))
+            m.d.sync += unscanned.eq(Mux(self.scan, XNOR_TILES * beats, 0))
         with m.Elif(scanning):
             m.d.sync += [pointer.eq(pointer + _CHANNEL_WORDS), unscanned.eq(unscanned - 1)]
         with m.Else():

@@ -4,13 +4,13 @@ Why so: a cycle brings one word of activations, `8 * rows` bits, and from the we
 which are `8 * rows` bits for `rows` outputs. To use each weight for several pixels their activations must wait, and they are
 the small thing: `xnor_pixels` words, against the kilobits of a word of weights. So the activations of a step hold still while
 the weights of several tiles of outputs pass by, one tile a turn, and the next step's activations come meanwhile, a pixel a
-cycle. A tile's sums of all pixels then wait for the next step in distributed memory, `TILES` deep.
+cycle. A tile's sums of all pixels then wait for the next step in distributed memory, `XNOR_TILES` deep.
 
     i_load --> staged, a word a pixel --> held, a copy for every few rows     (`swap`)
                                            | column 0       | column 1       ...
     i_words row 0:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels] --> signs
     i_words row 1:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels]
-            ...        two bytes of the reduction each                 memory of `TILES` sums each
+            ...        two bytes of the reduction each                 memory of `XNOR_TILES` sums each
 
 Column c is c cycles late, as the weight banks' are, so a sum moves right, a register a column. A sum s is mismatches less half
 of the bits that count: it begins with -4 a byte that counts (the padding does not), and the sum of products is -2 * s. The
@@ -25,16 +25,13 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..config import BYTE_BITS, FabricConfig
+from ..config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
 from ..engine import Marks
 from ..mac.cell import LOW_BITS, PACKED_BITS
 from ..primitives.carry import add
 from ..primitives.copies import copies
 from .count import MismatchCounter
-
-TILES = 16
-"""Tiles of `rows` outputs whose sums can wait: the depth of a distributed memory."""
 
 LEAST_TILES = 2
 """Least tiles of a step: a sum is in its memory the cycle after it was made."""
@@ -53,7 +50,7 @@ class Turn(data.Struct):
     swap: 1  # the step's first turn: what was loaded up to this cycle becomes what is held
     first: 1  # of the reduction
     last: 1  # of the reduction: the sums' signs are results
-    tile: ceil_log2(TILES)
+    tile: ceil_log2(XNOR_TILES)
     end: 1  # the step's last tile
     marks: Marks  # of the block of pixels
 
@@ -72,7 +69,7 @@ class ThresholdWrite(data.StructLayout):
         super().__init__(
             {
                 "enable": config.rows,
-                "tile": ceil_log2(TILES),
+                "tile": ceil_log2(XNOR_TILES),
                 "values": data.ArrayLayout(signed(SUM_BITS), config.rows),
             }
         )
@@ -185,7 +182,7 @@ class XnorArray(wiring.Component):
         for row, way in enumerate(ways):
             way = Turn(way)
             written = delay(m, way, 1, name=f"written_{row}")
-            m.submodules[f"thresholds_{row}"] = thresholds = Memory(shape=signed(SUM_BITS), depth=TILES, init=[])
+            m.submodules[f"thresholds_{row}"] = thresholds = Memory(shape=signed(SUM_BITS), depth=XNOR_TILES, init=[])
             threshold, port = thresholds.read_port(domain="comb"), thresholds.write_port()
             m.d.comb += [
                 threshold.addr.eq(way.tile),
@@ -195,7 +192,7 @@ class XnorArray(wiring.Component):
             ]
             for pixel in range(config.xnor_pixels):
                 name = f"{row}_{pixel}"
-                m.submodules[f"sums_{name}"] = waiting = Memory(shape=signed(SUM_BITS), depth=TILES, init=[])
+                m.submodules[f"sums_{name}"] = waiting = Memory(shape=signed(SUM_BITS), depth=XNOR_TILES, init=[])
                 read, write = waiting.read_port(domain="comb"), waiting.write_port()
                 accumulator = Signal(signed(SUM_BITS), name=f"accumulator_{name}", reset_less=True)
                 total = add(

@@ -10,19 +10,19 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..config import ACCUMULATOR_BITS, BYTE_BITS, FabricConfig
+from ..config import ACCUMULATOR_BITS, BYTE_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
 from ..engine import Step
 from ..isa import Descriptor
 from ..mac.cell import PACKED_BITS
 from ..memory.activations import ActivationWrite
-from .array import SUM_BITS, TILES, XnorArray
+from .array import SUM_BITS, XnorArray
 from .feed import XnorFeed
 from .writer import XnorWriter
 
 
 class XnorEngine(wiring.Component):
-    """Binary convolutions and fully-connected layers, up to `TILES` tiles of `rows` outputs at a time.
+    """Binary convolutions and fully-connected layers, up to `XNOR_TILES` tiles of `rows` outputs at a time.
 
     Parameters: `word_latency`, cycles from `o_address` to the words of column 0 on `i_words`.
 
@@ -80,7 +80,7 @@ class XnorEngine(wiring.Component):
         connect(m, writer.write, flipped(self.write))
 
         # Thresholds: `beats` strobes a tile, each with those of `requant_lanes` outputs; behind the last tile come others'.
-        beat, tile = Signal(range(max(config.beats, 2))), Signal(range(TILES))
+        beat, tile = Signal(range(max(config.beats, 2))), Signal(range(XNOR_TILES))
         loading = Signal()
         threshold = Signal(array.threshold.shape())
         for row in range(config.rows):
@@ -95,5 +95,5 @@ class XnorEngine(wiring.Component):
         with m.Elif(self.scanned):
             m.d.sync += beat.eq(beat + 1)
             with m.If(beat == config.beats - 1):
-                m.d.sync += [beat.eq(0), tile.eq(tile + 1), loading.eq(loading & (tile != TILES - 1))]
+                m.d.sync += [beat.eq(0), tile.eq(tile + 1), loading.eq(loading & (tile != XNOR_TILES - 1))]
         return m

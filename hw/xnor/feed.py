@@ -13,11 +13,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..config import BYTE_BITS, FabricConfig
+from ..config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
 from ..engine import Marks, Step
 from ..isa import Descriptor
-from .array import TILES, ActivationLoad, Turn
+from .array import ActivationLoad, Turn
 
 
 class _Flags(data.Struct):
@@ -41,7 +41,7 @@ class XnorFeed(wiring.Component):
     @staticmethod
     def lag_of(config: FabricConfig) -> int:
         """Most cycles that a step's weight word waits for its turn; 0 without an engine."""
-        return TILES + 1 if config.xnor_pixels else 0
+        return XNOR_TILES + 1 if config.xnor_pixels else 0
 
     @staticmethod
     def latency_of(word_latency: int) -> int:
@@ -71,9 +71,9 @@ class XnorFeed(wiring.Component):
         step = self.i_step
 
         # Where in its step a walker's step stands.
-        less_two = Signal(range(TILES), reset_less=True)
+        less_two = Signal(range(XNOR_TILES), reset_less=True)
         m.d.sync += less_two.eq(self.descriptor.chunks - 2)
-        place = Signal(range(TILES))
+        place = Signal(range(XNOR_TILES))
         at_end = Signal()
         taking = Signal(config.xnor_pixels, init=1)
         with m.If(self.start):
@@ -84,7 +84,7 @@ class XnorFeed(wiring.Component):
             m.d.sync += [place.eq(place + 1), at_end.eq(place == less_two), taking.eq(taking << 1)]
 
         # The addresses wait; there are never more than those of two steps.
-        m.submodules.waiting = waiting = Memory(shape=config.weight_address_bits, depth=2 * TILES, init=[])
+        m.submodules.waiting = waiting = Memory(shape=config.weight_address_bits, depth=2 * XNOR_TILES, init=[])
         write, read = waiting.write_port(), waiting.read_port(domain="comb")
         m.d.comb += [write.en.eq(step.valid), write.data.eq(self.i_address)]
         flags, coming = Signal(_Flags, reset_less=True), Signal(_Flags, reset_less=True)
@@ -108,7 +108,7 @@ class XnorFeed(wiring.Component):
         complete = Signal()
         m.d.comb += complete.eq(step.valid & at_end)
         turn = Signal(Turn)
-        turning, tile = Signal(), Signal(range(TILES))
+        turning, tile = Signal(), Signal(range(XNOR_TILES))
         tile_end = Signal()
         with m.If(complete):
             m.d.sync += [turning.eq(1), tile.eq(0), tile_end.eq(0), flags.eq(coming)]

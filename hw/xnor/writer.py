@@ -9,11 +9,11 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ..config import BYTE_BITS, FabricConfig
+from ..config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
 from ..isa import Descriptor
 from ..memory.activations import ActivationMemory, ActivationWrite
-from .array import TILES, Signs
+from .array import Signs
 
 
 class XnorWriter(wiring.Component):
@@ -43,7 +43,7 @@ class XnorWriter(wiring.Component):
         m = Module()
         config, descriptor = self._config, self.descriptor
         bits = config.activation_address_bits
-        m.submodules.queue = queue = SyncFIFO(width=len(self.i.as_value()), depth=TILES)
+        m.submodules.queue = queue = SyncFIFO(width=len(self.i.as_value()), depth=XNOR_TILES)
         m.d.comb += [queue.w_en.eq(self.i.valid), queue.w_data.eq(self.i)]
         tile = Signs(config)(queue.r_data)
 
@@ -55,7 +55,7 @@ class XnorWriter(wiring.Component):
             queue.r_en.eq(queue.r_rdy & last_pixel),
         ]
         row, block, at, address = (Signal(bits, name=f"{name}_address") for name in ("row", "block", "tile", "write"))
-        left = Signal(range(config.rows * TILES + 1))  # output channels of this block that are not written yet
+        left = Signal(range(config.rows * XNOR_TILES + 1))  # output channels of this block that are not written yet
         following = Signal(bits)
         with m.If(self.start):
             m.d.sync += [value.eq(descriptor.write_address) for value in (row, block, at, address)]

@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from celosia.hw.config import ACCUMULATOR_BITS, preset
+from celosia.hw.config import ACCUMULATOR_BITS, XNOR_TILES, preset
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.post.partial import PartialSums
 from celosia.hw.post.vector import VectorUnit
-from celosia.hw.xnor.array import TILES
 
 ENTRIES = 6
 
@@ -154,7 +153,7 @@ def test_a_scan_gives_biases(bench, rows, lanes):
                 await ctx.tick()
             assert found == [bias for bias, _, _ in channels[entry * rows :]]
         # It ends by itself, so that none of it meets the next layer.
-        await bench.ticks(ctx, TILES * config.beats)
+        await bench.ticks(ctx, XNOR_TILES * config.beats)
         assert not ctx.get(unit.scanned)
         bench.put(ctx, unit, start=1, entry=1)
         await ctx.tick()

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
+from celosia.hw.config import XNOR_TILES, preset
 from celosia.hw.mac.cell import pack
-from celosia.hw.xnor.array import LEAST_TILES, TILES, XnorArray
+from celosia.hw.xnor.array import LEAST_TILES, XnorArray
 from celosia.hw.xnor.count import MismatchCounter
 from celosia.sim import golden
 
@@ -32,7 +32,7 @@ def test_words_hold_two_bytes():
         (EIGHT, LEAST_TILES, False),
         (EIGHT, 5, True),
         (replace(EIGHT, row_groups=3, xnor_pixels=4), 3, True),
-        (replace(EIGHT, xnor_pixels=1), TILES, False),
+        (replace(EIGHT, xnor_pixels=1), XNOR_TILES, False),
     ],
 )
 def test_blocks(bench, config, tiles, gaps):

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
-from celosia.hw.xnor.array import TILES
+from celosia.hw.config import XNOR_TILES, preset
 from celosia.hw.xnor.feed import XnorFeed
 
 CONFIG = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=2)
@@ -13,7 +12,7 @@ WORD_LATENCY = 6
 
 
 @pytest.mark.parametrize("gaps", [0.0, 0.4])
-@pytest.mark.parametrize(("tiles", "chunks", "last_bytes"), [(2, 1, 3), (3, 2, 8), (TILES, 3, 1)])
+@pytest.mark.parametrize(("tiles", "chunks", "last_bytes"), [(2, 1, 3), (3, 2, 8), (XNOR_TILES, 3, 1)])
 def test_turns(bench, tiles, chunks, last_bytes, gaps):
     """Two layers, one behind the other."""
     rng, feed = bench.rng, XnorFeed(CONFIG, word_latency=WORD_LATENCY)
@@ -78,7 +77,7 @@ def test_turns(bench, tiles, chunks, last_bytes, gaps):
         now = 0
         for _ in range(2):
             now = await layer(ctx, now)
-            for _ in range(TILES + WORD_LATENCY + 2):
+            for _ in range(XNOR_TILES + WORD_LATENCY + 2):
                 now = await step(ctx, now, None)
 
     bench.run(feed, testbench)
