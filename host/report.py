@@ -101,6 +101,7 @@ class Report:
     seconds         of the whole run, on the clock on the wall
     layers          every node, in the order in which they run
     devices         what each device did
+    accuracy        share of the answers that are right, where labels said what is
     """
 
     model: str
@@ -116,6 +117,7 @@ class Report:
     seconds: float
     layers: tuple[LayerReport, ...]
     devices: tuple[DeviceReport, ...] = ()
+    accuracy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `R.json`: dictionaries, lists, strings, numbers, None."""
@@ -173,7 +175,8 @@ class Report:
 
     def summary(self) -> str:
         """The totals that the table has no column for, in one line."""
-        parts = [f"{self.seconds:.2f} s", f"{self.samples / self.seconds:,.1f} inferences/s" if self.seconds else ""]
+        parts = [f"{self.accuracy:.2%} of {self.samples:,} right"] if self.accuracy is not None else []
+        parts += [f"{self.seconds:.2f} s", f"{self.samples / self.seconds:,.1f} inferences/s" if self.seconds else ""]
         if self.cycles_io is not None:
             parts.append(f"{_count(self.cycles_io)} cycles of transfer not hidden")
             parts.append(f"{_count(self.bytes_in)} bytes in and {_count(self.bytes_out)} out per inference")

@@ -15,11 +15,9 @@ from ..sim.golden import quantize
 from .device import Array
 from .ir import Tensor
 
-_KEY = "inputs"
 
-
-def read(path: str | os.PathLike[str]) -> Array:
-    """The array of a .npy file, or of a .npz file: the one named `inputs`, or the only one.
+def read(path: str | os.PathLike[str], key: str = "inputs") -> Array:
+    """The array of a .npy file, or of a .npz file: the one named `key`, or the only one.
 
     Raises ModelError where the file is missing, foreign or truncated.
     """
@@ -30,14 +28,14 @@ def read(path: str | os.PathLike[str]) -> Array:
             if not isinstance(loaded, np.lib.npyio.NpzFile):
                 return np.asarray(loaded)
             names = loaded.files
-            if _KEY not in names and len(names) != 1:
+            if key not in names and len(names) != 1:
                 held = f"the arrays {', '.join(names)}" if names else "no array"
-                raise ModelError(f"{path} holds {held}: it must have one named {_KEY!r}, or exactly one")
-            return np.asarray(loaded[_KEY if _KEY in names else names[0]])
+                raise ModelError(f"{path} holds {held}: it must have one named {key!r}, or exactly one")
+            return np.asarray(loaded[key if key in names else names[0]])
     except ModelError:
         raise
     except OSError as error:
-        raise ModelError(f"cannot read the input {path}: {error.strerror or error}") from error
+        raise ModelError(f"cannot read the {key} {path}: {error.strerror or error}") from error
     except MemoryError as error:
         raise ModelError(f"{path} claims more values than this machine's memory holds") from error
     except Exception as error:  # ValueError, EOFError, BadZipFile, TokenError, ...: NumPy parses the header as Python

@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="samples in the first axis, int8 or real values; of a .npz file the array `inputs`, or the only one",
     )
+    parser.add_argument(
+        "--labels",
+        metavar="L.npy",
+        help="the samples' classes: prints how many answers are right; of a .npz file the array `labels`, or the only one",
+    )
     parser.add_argument("--output", metavar="Y.npy", help="the answers; .npz for a network of several outputs")
     add_fabric(parser)
     parser.add_argument(
@@ -56,7 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
     fabric = fabric_of(arguments.fabric)
     devices = arguments.device or ["sim"]
 
-    from .. import samples
+    from .. import labels, samples
     from ..charts import chart, chart_format
     from ..files import OutputFiles
     from ..session import Session, input_of, load_model
@@ -74,6 +80,11 @@ def execute(arguments: argparse.Namespace) -> int:
             x = samples.read(arguments.input)
             graph = load_model(arguments.model)
             x = samples.prepare(x[: arguments.limit] if x.ndim else x, input_of(graph))
+            classes = None
+            if arguments.labels:
+                known = samples.read(arguments.labels, "labels")
+                shape = graph.tensors[graph.outputs[0]].shape
+                classes = labels.check(known[: arguments.limit] if known.ndim else known, samples=len(x), shape=shape)
             if len(graph.outputs) > 1 and arguments.output and not _is_npz(arguments.output):
                 raise UsageError(f"{graph.name} has {len(graph.outputs)} outputs: --output must name a .npz file")
             progress[1] = len(x)
@@ -87,6 +98,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
                 y = session.run(x, advance)
             report = session.report
+            if classes is not None:
+                report = replace(report, accuracy=labels.accuracy(y[0] if isinstance(y, tuple) else y, classes))
             if arguments.output:
                 files.write(arguments.output, _numpy_file(y, _is_npz(arguments.output)))
             if arguments.json:

@@ -112,6 +112,40 @@ def test_run_limit(folder):
         np.testing.assert_array_equal(np.load("y.npy"), tiny.answers(X[:samples]))
 
 
+def test_run_counts_right_answers(folder, capsys):
+    classes = tiny.answers(X).argmax(axis=1)
+    wrong = (classes + np.array([0, 1, 0, 0, 0])) % tiny.answers(X).shape[1]
+    np.savez("x.npz", inputs=X, labels=wrong.astype(np.uint8))
+    for limit, right, share in [
+        ("9", "80.00% of 5 right; ", 0.8),
+        ("2", "50.00% of 2 right; ", 0.5),
+        ("1", "100.00% of 1 right", 1),
+    ]:
+        assert run("--labels", "x.npz", "--limit", limit, "--json", "r.json") == 0
+        assert right in capsys.readouterr().out
+        assert json.loads(Path("r.json").read_text())["accuracy"] == share
+    assert run("--json", "r.json") == 0
+    assert "right" not in capsys.readouterr().out
+    assert json.loads(Path("r.json").read_text())["accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0, 1], "the labels have the shape (2,), and must be (5,): one a sample of the data"),
+        (1, "the labels have the shape (), and must be (5,)"),
+        ([0.5] * 5, "the labels are float64, and must be whole numbers: the index of each sample's class"),
+        ([0, 1, -1, 0, 0], "label 2 is -1, and must be one of 0 to "),
+        ([0, 1, 0, 99, 0], "label 3 is 99, and must be one of 0 to "),
+    ],
+)
+def test_labels_that_do_not_fit(folder, capsys, tmp_path_factory, labels, expected):
+    path = tmp_path_factory.mktemp("labels") / "l.npy"
+    np.save(path, np.array(labels))
+    assert expected in refused(capsys, "--labels", str(path), "--output", "y.npy")
+    assert "cannot read the labels nothing.npy: No such file" in refused(capsys, "--labels", "nothing.npy", "--output", "y.npy")
+
+
 def test_run_reads_and_writes_archives(folder):
     np.savez("x.npy.npz", inputs=X, outputs=X)
     Path("x.npy.npz").rename("x.npy")

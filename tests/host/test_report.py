@@ -62,6 +62,7 @@ def test_json_has_the_keys_and_the_means():
                 "stalls": {"weights": 2.25, "activations": 0.75, "output": 0},
             }
         ],
+        "accuracy": None,
         "devices": [{"name": "sim", "samples": 4, "cycles": 12, "lost": None}],
     }
 

@@ -142,9 +142,9 @@ def test_read_npz_of_several_arrays_is_refused(tmp_path):
 
 
 def test_read_missing_file_or_folder(tmp_path):
-    with pytest.raises(ModelError, match=r"cannot read the input .*x.npy: No such file"):
+    with pytest.raises(ModelError, match=r"cannot read the inputs .*x.npy: No such file"):
         read(tmp_path / "x.npy")
-    with pytest.raises(ModelError, match=r"cannot read the input .*: Is a directory"):
+    with pytest.raises(ModelError, match=r"cannot read the inputs .*: Is a directory"):
         read(tmp_path)
 
 
