@@ -91,8 +91,11 @@ class Rig:
         await self.bench.send(ctx, self.unit.i, words, self.bench.pauses(stalls))
         await self.bench.ticks(ctx, self.unit.load_latency_of(self.config))
 
-    async def layer(self, ctx, fields, image, stalls):
-        """[(cycle since the start, row_end, tile_end, layer_end, sums)] of a layer, and the cycles of its steps."""
+    async def layer(self, ctx, fields, image, stalls, *, rest=None):
+        """[(cycle since the start, row_end, tile_end, layer_end, sums)] of a layer, and the cycles of its steps.
+
+        Ends `rest` cycles behind the last step, or when the unit is surely at rest.
+        """
         unit, walker = self.unit, self.walker
         walk = {"chunks": 1, "kernel_rows": 1, "kernel_columns": 1, "row_limit": 1, "column_limit": 1}
         ctx.set(walker.descriptor, {**walk, **fields})
@@ -104,7 +107,7 @@ class Rig:
         results, steps = [], []
         cycle = 1
         quiet = 0
-        while quiet < 20 * self.config.beats + 20 * KERNEL:
+        while quiet < (20 * self.config.beats + 20 * KERNEL if rest is None else rest):
             ctx.set(walker.weight_ready, not next(pauses))
             if ctx.get(unit.i_step.valid):
                 ctx.set(unit.i_activations, next(words))
@@ -179,6 +182,37 @@ def test_tiles_of_small_maps_follow_closely(bench, name, stride):
             for _ in range(2):
                 results, _ = await rig.layer(ctx, fields, image, "none")
                 cases.append((fields, image, weights, results))
+
+    bench.run(rig.dut, testbench)
+    for case in cases:
+        check(config, *case)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_start_ends_what_pushes_the_last_centres_out(bench, name):
+    """Where a layer has its last result early, the next may start in any cycle behind its last step."""
+    config = CONFIGS[name]
+    rig = Rig(bench, config)
+    shape = {
+        "tiles": 1,
+        "output_rows": 4,
+        "output_columns": 5,
+        "weight_base": 0,
+        "window_row": 0,
+        "window_column": 0,
+        "wide": 0,
+    }
+    cases = []
+
+    async def testbench(ctx):
+        for rest in range(WindowWalker.LATENCY + 2, WindowWalker.LATENCY + 8 * config.result_pace(wide=False)):
+            early, image, weights = draw(bench.rng, config, **shape, window_rows=1, window_columns=1)
+            await rig.load(ctx, 0, weights, "none")
+            results, _ = await rig.layer(ctx, early, image, "none", rest=rest)
+            cases.append((early, image, weights, results))
+            fields, image, _ = draw(bench.rng, config, **shape)
+            results, _ = await rig.layer(ctx, fields, image, "none")
+            cases.append((fields, image, weights, results))
 
     bench.run(rig.dut, testbench)
     for case in cases:
