@@ -7,9 +7,10 @@ from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.sim.golden import average_pool2d, requantize, requantize_once
+from stalls import STALLS
 
 from .blocks import POSTS
-from .rig import STALLS, TIMEOUT, Rig, effort, packed
+from .rig import TIMEOUT, Rig, effort, packed
 
 KINDS = ("plain", "once", "average")
 

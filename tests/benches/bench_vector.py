@@ -8,9 +8,10 @@ from celosia.hw.config import ACCUMULATOR_BITS
 from celosia.hw.isa import ADD_SHIFT_BITS, FIRST_LOG2, MAX_OFFSET
 from celosia.hw.post.vector import VectorUnit
 from celosia.sim.golden import add, max_pool2d, requantize
+from stalls import STALLS
 
 from .blocks import MINI
-from .rig import STALLS, TIMEOUT, Rig, corner, effort, packed
+from .rig import TIMEOUT, Rig, corner, effort, packed
 
 HALF = 1 << (ACCUMULATOR_BITS - 1)
 
