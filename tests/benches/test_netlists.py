@@ -26,7 +26,7 @@ FAULTS = {
     "columns_on_ice40": {
         "sign": parameter("SB_MAC16", "A_SIGNED", value=lambda bits: "0" * len(bits)),
         "operand_register": parameter("SB_MAC16", "B_REG", value=lambda bits: "0" * len(bits)),
-        "carry": parameter("SB_MAC16", "TOPADDSUB_CARRYSELECT", value=lambda bits: format(2, f"0{len(bits)}b")),
+        "carry": parameter("SB_MAC16", "TOPADDSUB_CARRYSELECT", value=lambda bits: "0" * len(bits)),
         "table": parameter("SB_LUT4", "LUT_INIT", value=other),
     },
 }
