@@ -51,8 +51,8 @@ endmodule
 
 
 def dp16kd() -> str:
-    """DP16KD: port A writes, port B reads, of one width; with 36 bits both ports' data are port B's. Contents begin as zeros, and
-    no reset comes."""
+    """DP16KD: port A writes, port B reads, of one width; with 36 bits both ports' data are port B's. Contents begin as zeros,
+    and no reset comes."""
     ports = []
     for side in "AB":
         ports += [*_ports(f"AD{side}", 14, "input"), *_ports(f"DI{side}", 18, "input"), *_ports(f"DO{side}", 18, "output")]

@@ -174,6 +174,7 @@ UNREAD = Case(
     ),
 )
 CASES = (CASE, UNREAD)
+STREAMS = {("memory/weights.py", "WeightBuffer", "i"): CASE}
 
 
 @needs_solver
