@@ -3,6 +3,8 @@
 For any stream of weights, any pauses on both sides, tiles of any size that fits, and rings that begin anywhere.
 """
 
+from dataclasses import replace
+
 import pytest
 from amaranth.hdl import Mux, Signal
 from formal.cases import Case, holding, needs_solver, refuted
@@ -178,7 +180,13 @@ STREAMS = {("memory/weights.py", "WeightBuffer", "i"): CASE}
 
 
 @needs_solver
-@pytest.mark.parametrize("case", holding(CASES))
+@pytest.mark.parametrize("case", holding([*CASES, LONGER]))
+LONGER = replace(CASE, name="the largest ring comes round", cycles=24, faults=(), slow=True)
+"""In 18 cycles smaller rings come round, in 24 also the one of all words, which takes 16 cycles to fill."""
+
+
+@needs_solver
+@pytest.mark.parametrize("case", holding([*CASES.values(), LONGER]))
 def test_no_overflow_and_no_underflow(case):
     case.check()
 
