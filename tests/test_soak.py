@@ -17,10 +17,13 @@ from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.hw.isa import Record
 from celosia.sim.engine import Simulator
-from fabrics import fabric_of
+from fabrics import STARVED, fabric_of
 
 COUNTS = {"quick": 300, "all": 100_000}
-FABRICS = ("mini", "mini,weight_depth=8")  # weights stay, or stream through the ring with every inference
+FABRICS = [  # weights stay, or stream through the ring with every inference
+    pytest.param("mini", id="mini"),
+    pytest.param(STARVED, id="starved"),
+]
 SEED = int(os.environ.get("CELOSIA_SEED", "0"))
 _KINDS = 8  # different inputs
 _PATIENCE = 100_000  # cycles
