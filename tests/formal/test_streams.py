@@ -69,7 +69,7 @@ def loader(hw):
     return p
 
 
-def _store(p, hw, dut, most):
+def _store(p, hw, dut, most, *, done_latency=0):
     """A store that is started while it rests, with a descriptor that holds still."""
     descriptor = hw("isa").Descriptor
     length, tag = p.free(4, "length"), p.free(8, "tag")
@@ -91,20 +91,20 @@ def _store(p, hw, dut, most):
         p.m.d.sync += words.eq(0)
     with p.m.Elif(taken):
         p.m.d.sync += words.eq(words + 1)
-    p.check(dut.done == (taken & (words == length + 1)))
-    # It is active from the start to then, and silent before and after.
-    active = Signal()
+    # It is active from the start to the last word, and silent before and after.
+    last, active = taken & (words == length + 1), Signal()
     with p.m.If(dut.start):
         p.m.d.sync += active.eq(1)
-    with p.m.Elif(dut.done):
+    with p.m.Elif(last):
         p.m.d.sync += active.eq(0)
     p.check((dut.active == active) & (active | ~dut.o.valid))
+    p.check(dut.done == (p.past(last) if done_latency else last))
 
 
 def store(hw):
     p = Proof()
     p.m.submodules.dut = dut = hw("store").Store(hw.config(activation_bytes=64))
-    _store(p, hw, dut, 5)
+    _store(p, hw, dut, 5, done_latency=dut.DONE_LATENCY)
     p.m.d.comb += dut.i_data.eq(p.free(32, "data"))
     return p
 

@@ -46,19 +46,21 @@ def _wires(p, dut, made, *, except_for):
                 p.keeps_stream_contract(taken)
 
 
-def _one_after_the_other(p, sequencer, store, done):
-    """The sequencer launches one thing at a time, and gives no word until it is done; a store gives words until then."""
+def _one_after_the_other(p, sequencer, store, done, *, store_done_latency):
+    """The sequencer launches one thing at a time, and gives no word until it is done; a store gives words until its last."""
     running, storing = Signal(), Signal()
+    last = p.free(1, "last")
     launches = sequencer.launch | sequencer.launch_store
     with p.m.If(launches):
         p.m.d.sync += [running.eq(1), storing.eq(sequencer.launch_store)]
-    with p.m.Elif(done | store.done):
-        p.m.d.sync += running.eq(0)
+    with p.m.Else():
+        p.m.d.sync += [running.eq(running & ~(done | store.done)), storing.eq(storing & ~last)]
     p.require(~(sequencer.launch & sequencer.launch_store) & ~(launches & running))
     p.require(~(sequencer.o.valid & (launches | running)))
-    p.require(store.active == (running & storing))
-    p.require(~store.o.valid | store.active)
-    p.require(~store.done | (store.o.valid & store.o.ready))
+    p.require(store.active == storing)
+    p.require(~store.o.valid | storing)
+    p.require(~last | (store.o.valid & store.o.ready))
+    p.require(store.done == (p.past(last) if store_done_latency else last))
     p.require(~done | (running & ~storing))
 
 
@@ -74,7 +76,8 @@ def fabric(hw):
         inside = dut.elaborate(None)
     dut.elaborate = lambda platform: inside
     _wires(p, dut, made, except_for=())
-    _one_after_the_other(p, _made(made, "Sequencer"), _made(made, "Store"), _made(made, "PostProcessor").done)
+    store, done = _made(made, "Store"), _made(made, "PostProcessor").done
+    _one_after_the_other(p, _made(made, "Sequencer"), store, done, store_done_latency=store.DONE_LATENCY)
     loader = _made(made, "Loader")
     load = Cat(loader.activations.address, loader.activations.data.as_value())
     waits = p.past(loader.activations.enable & ~loader.activations_ready)
@@ -92,7 +95,7 @@ def compact_fabric(hw):
     dut.elaborate = lambda platform: inside
     _wires(p, dut, made, except_for=TAKEN_BACK)
     sequencer, store = _made(made, "CompactSequencer"), _made(made, "CompactStore")
-    _one_after_the_other(p, sequencer, store, sequencer.done & ~store.done)
+    _one_after_the_other(p, sequencer, store, sequencer.done & ~store.done, store_done_latency=0)
     return p
 
 
