@@ -10,21 +10,21 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from celosia.hw.config import BYTE_BITS
+from celosia.hw.config import BYTE_BITS, XNOR_TILES
 from celosia.hw.isa import Descriptor, Operation
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import LOW_BITS, PACKED_BITS
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.sequencer import Sequencer
-from celosia.hw.xnor.array import LEAST_TILES, SUM_BITS, TILES
+from celosia.hw.xnor.array import LEAST_TILES, SUM_BITS
 from celosia.sim import golden
 from stalls import STALLS
 
 from .blocks import XNORS
 from .rig import TIMEOUT, Rig, corner, effort, packed
 
-TILE_COUNTS = {"least": LEAST_TILES, "several": 5, "most": TILES}
+TILE_COUNTS = {"least": LEAST_TILES, "several": 5, "most": XNOR_TILES}
 DIRECTIONS = ("above", "below")
 THRESHOLDS = ("always", "tie", "inner", "never")
 LAST_TILES = ("whole", "part", "none")
@@ -255,7 +255,7 @@ async def layer(rig, config, drawn, thresholds, below, stalls, stop=None):
 
     # What the sums begin with: those that are crossed the other way have the other sign.
     lowest = np.where(below, -thresholds, thresholds)
-    begins = rng.integers(-99, 99, TILES * config.rows)
+    begins = rng.integers(-99, 99, XNOR_TILES * config.rows)
     begins[:outputs] = -1 - (-lowest >> 1)
     assert abs(begins).max() < 1 << (SUM_BITS - 1)
     scan = list(begins.reshape(-1, config.requant_lanes))
