@@ -51,7 +51,8 @@ endmodule
 
 
 def dp16kd() -> str:
-    """DP16KD: port A writes, port B reads, of one width; with 36 bits both ports' data are port B's."""
+    """DP16KD: port A writes, port B reads, of one width; with 36 bits both ports' data are port B's. Contents begin as zeros,
+    and no reset comes."""
     ports = []
     for side in "AB":
         ports += [*_ports(f"AD{side}", 14, "input"), *_ports(f"DI{side}", 18, "input"), *_ports(f"DO{side}", 18, "output")]
@@ -61,6 +62,8 @@ def dp16kd() -> str:
                                         ("CSDECODE", '"0b000"'))]  # fmt: skip
     parameters += [f'parameter CLK{side}MUX = "CLK{side}"' for side in "AB"]
     parameters += ['parameter RESETMODE = "SYNC"', 'parameter ASYNC_RESET_RELEASE = "SYNC"', 'parameter GSR = "ENABLED"']
+    contents = [f"INITVAL_{line:02X}" for line in range(64)]
+    parameters += [f"parameter [319:0] {name} = 0" for name in contents]
     return f"""
 module DP16KD #({", ".join(parameters)}) ({", ".join(ports)});
     localparam W = DATA_WIDTH_A;
@@ -85,7 +88,7 @@ module DP16KD #({", ".join(parameters)}) ({", ".join(ports)});
     wire [35:0] out = REGMODE_B == "OUTREG" ? register : latch;
     assign {_bus("DOA", 18)} = W == 36 ? out[17:0] : 18'b0;
     assign {_bus("DOB", 18)} = W == 36 ? out[35:18] : out[17:0];
-    generate if (DATA_WIDTH_A != DATA_WIDTH_B || RESETMODE != "SYNC" || (W == 36 && REGMODE_A != REGMODE_B))
+    generate if (DATA_WIDTH_A != DATA_WIDTH_B || (W == 36 && REGMODE_A != REGMODE_B) || {" || ".join(contents)})
         initial $error("not modelled");
     endgenerate
 endmodule

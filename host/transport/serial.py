@@ -8,7 +8,7 @@ import serial
 
 from ...hw.config import FabricConfig
 from ...sim.errors import DeviceError
-from .link import TIMEOUT, TRIES, Link, check_identity
+from .link import PATIENCE, TIMEOUT, TRIES, Link, check_identity
 
 DEFAULT_BAUD = 3_000_000
 _WRITE_TIMEOUT = 10.0  # seconds in which a port must take what fits into its buffers
@@ -22,6 +22,7 @@ class SerialAddress:
     path: str
     baud: int = DEFAULT_BAUD
     timeout: float = TIMEOUT
+    patience: float = PATIENCE
 
     @property
     def name(self) -> str:
@@ -30,22 +31,28 @@ class SerialAddress:
 
 
 def parse_address(address: str, baud: int = DEFAULT_BAUD) -> SerialAddress:
-    """What stands behind `serial://`: a path, then `?baud=N&timeout=SECONDS` where wanted. Raises DeviceError."""
+    """What stands behind `serial://`: a path, then `?baud=N&timeout=SECONDS&patience=SECONDS` where wanted: a rate, and
+    what `Link` has of that name. More patience is for a simulated board on a machine that is busy. Raises DeviceError."""
     parts = urlsplit(f"serial://{address}")
     path = parts.netloc + parts.path  # serial://COM3 has its port where others have a host
     if not path:
         raise DeviceError(f"device 'serial://{address}' names no port: serial:///dev/ttyUSB0?baud={DEFAULT_BAUD}")
     options: dict[str, float] = {}
     for key, text in parse_qsl(parts.query, keep_blank_values=True):
-        if key not in ("baud", "timeout"):
-            raise DeviceError(f"device 'serial://{address}' has the option {key!r}: there are baud and timeout")
+        if key not in ("baud", "timeout", "patience"):
+            raise DeviceError(f"device 'serial://{address}' has the option {key!r}: there are baud, timeout and patience")
         try:
             options[key] = int(text) if key == "baud" else float(text)
         except ValueError:
             options[key] = 0
         if not 0 < options[key] < float("inf"):
             raise DeviceError(f"device 'serial://{address}': {key} must be a number above 0, not {text!r}")
-    return SerialAddress(path=path, baud=int(options.get("baud", baud)), timeout=options.get("timeout", TIMEOUT))
+    return SerialAddress(
+        path=path,
+        baud=int(options.get("baud", baud)),
+        timeout=options.get("timeout", TIMEOUT),
+        patience=options.get("patience", PATIENCE),
+    )
 
 
 class SerialPort:
@@ -112,7 +119,14 @@ def open_serial(address: str, config: FabricConfig) -> Link:
 def open_link(address: SerialAddress, *, hello_tries: int = TRIES) -> Link:
     """The link to whatever fabric is at a serial port. Raises DeviceError."""
     port = SerialPort(address)
-    return Link(port, name=address.name, baud=address.baud, timeout=address.timeout, hello_tries=hello_tries)
+    return Link(
+        port,
+        name=address.name,
+        baud=address.baud,
+        timeout=address.timeout,
+        patience=address.patience,
+        hello_tries=hello_tries,
+    )
 
 
 def _explain(address: SerialAddress, error: Exception) -> str:

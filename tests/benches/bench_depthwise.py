@@ -5,9 +5,10 @@ import numpy as np
 from celosia.hw.isa import Descriptor, Operation
 from celosia.hw.mac.depthwise import KERNEL, DepthwiseUnit
 from celosia.sim.golden import depthwise_conv2d_sums
+from stalls import STALLS
 
 from .blocks import DEPTHWISE
-from .rig import STALLS, TIMEOUT, Rig, Scoreboard, effort, packed
+from .rig import TIMEOUT, Rig, Scoreboard, effort, packed
 
 
 @cocotb.test(**TIMEOUT)

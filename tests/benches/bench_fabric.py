@@ -10,9 +10,10 @@ from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.host.schedule import schedule
 from cocotb.task import bridge, resume
+from stalls import STALLS
 
 from .blocks import FABRICS
-from .rig import STALLS, TIMEOUT, Rig, effort
+from .rig import TIMEOUT, Rig, effort
 
 LAYERS = {
     "conv": lambda seed: networks.conv(seed, (1, 5, 6, 3), 7, (3, 3)),

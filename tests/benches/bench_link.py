@@ -10,9 +10,10 @@ from celosia.host.transport.frames import FILLER, Decoder, Frame, read_identity
 from celosia.hw.config import preset
 from celosia.hw.link.endpoint import BUFFER_WORDS
 from celosia.hw.link.identity import digest
+from stalls import STALLS
 
 from .blocks import UARTS
-from .rig import STALLS, TIMEOUT, Rig, Scoreboard, effort
+from .rig import TIMEOUT, Rig, Scoreboard, effort
 
 FAULTS = ("none", "header", "payload", "crc", "cut", "dropped", "doubled", "noise", "gap", "other session")
 PATIENCE = 1200  # cycles without an answer

@@ -7,9 +7,10 @@ import numpy as np
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import LOW_BITS, PairCell, pack
 from celosia.sim.golden import fully_connected_sums
+from stalls import STALLS
 
 from .blocks import ARRAYS, CELL_DEPTH
-from .rig import STALLS, TIMEOUT, Rig, effort, packed
+from .rig import TIMEOUT, Rig, effort, packed
 
 CORNERS = ("least", "most", "zero", "inner")
 LAG, LATENCY, FOLD_LAG = PairCell.ACTIVATION_LAG, PairCell.LATENCY, PairCell.FOLD_LAG

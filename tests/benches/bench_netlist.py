@@ -2,10 +2,11 @@
 
 import cocotb
 from celosia.hw.compact.columns import Columns
+from stalls import STALLS
 
 from .bench_mac import all_corners, golden_sums
 from .blocks import COMPACT
-from .rig import STALLS, TIMEOUT, Rig, effort, packed
+from .rig import TIMEOUT, Rig, effort, packed
 
 
 @cocotb.test(**TIMEOUT)

@@ -2,14 +2,16 @@
 
 import cocotb
 import numpy as np
+from celosia.hw.config import BYTE_BITS
 from celosia.hw.isa import Descriptor
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
-from celosia.sim.golden import average_pool2d, requantize, requantize_once
+from celosia.sim.golden import average_pool2d, pack_bits, requantize, requantize_once
+from stalls import STALLS
 
-from .blocks import POSTS
-from .rig import STALLS, TIMEOUT, Rig, effort, packed
+from .blocks import POSTS, XNORS
+from .rig import TIMEOUT, Rig, effort, packed
 
 KINDS = ("plain", "once", "average")
 
@@ -40,6 +42,28 @@ def cover(rig, config, beats, kind, stalls, fields, memory):
     rig.cover(beats=beats, last_tile="full" if fields["last_lanes"] == config.cols else "part")
     for value in memory.values():
         rig.cover(byte={fields["low"]: "low", fields["high"]: "high"}.get(value, "inner"), kind=kind)
+
+
+@cocotb.test(**TIMEOUT)
+@cocotb.parametrize(stalls=STALLS)
+async def bits(top, stalls):
+    """Beside an XNOR engine: signs, eight a byte; in between, bytes from the same unit."""
+    config = XNORS["2"][1]
+    async with Rig(top, "post", "post_of_bits") as rig:
+        for index in range(6 * effort(1)):
+            fields, channels, sums = draw(rig.rng, config, "plain", wide=index % 2, repeat=0)
+            if index % 3:
+                fields, channels, sums = signs(rig.rng, config, fields, channels, sums)
+            await load(rig, config, fields, channels, stalls)
+            if index == 2:
+                await layer(rig, config, fields, sums, stalls, stop=sums[..., 0].size // 2)
+                await rig.reset()
+            memory = await layer(rig, config, fields, sums, stalls)
+            assert memory == golden(config, "plain", fields, channels, sums), f"{fields}"
+            rig.cover(written="bits" if index % 3 else "bytes", stalls=stalls, wide=fields["wide"])
+            if index % 3:
+                for byte in memory.values():
+                    rig.cover(bits={0: "zeros", -1: "ones"}.get(byte, "mixed"))
 
 
 @cocotb.test(**TIMEOUT)
@@ -101,6 +125,17 @@ def draw(rng, config, kind, *, wide, repeat):
     return fields, channels, np.where(small, sums // 16, sums)
 
 
+def signs(rng, config, fields, channels, sums):
+    """The same layer with signs for results, clip(2 * sum + 1, -1, 1) of sums that are often around 0 or all of one sign."""
+    channels[:, 0], channels[:, 2] = 2, 1 << 30
+    biases = channels[:, 1].reshape(len(sums), 1, 1, config.cols)
+    near = rng.integers(-2, 2, sums.shape)
+    kind = rng.integers(0, 4, sums.shape[:3])[..., np.newaxis]
+    sums = np.select([kind == 0, kind == 1, kind == 2], [abs(near) - biases, -1 - abs(near) - biases, near - biases], sums)
+    strides = {name: BYTE_BITS * fields[name] for name in ("write_address", "write_column_stride", "write_row_stride")}
+    return {**fields, **strides, "zero_point": 1, "low": -1, "high": 1, "last_lanes": config.cols, "binary": 1}, channels, sums
+
+
 def golden(config, kind, fields, channels, sums):
     """{address: byte} of everything that the layer writes."""
     tiles = len(sums)
@@ -118,12 +153,15 @@ def golden(config, kind, fields, channels, sums):
     else:
         model = requantize_once if kind == "once" else requantize
         values = model(sums + bias, multiplier, shift, fields["zero_point"], **limits)
+    unit = BYTE_BITS if fields.get("binary") else 1  # of results, in a byte
+    values = pack_bits(values).view(np.int8) if unit > 1 else values
     memory = {}
-    for (tile, row, column, lane), value in np.ndenumerate(values):
+    for (tile, row, column, place), value in np.ndenumerate(values):
+        lane = place * unit
         if tile + 1 < tiles or lane < fields["last_lanes"]:
             address = fields["write_address"] + tile * config.cols + lane
             address += row * fields["write_row_stride"] + column * fields["write_column_stride"]
-            memory[address % config.activation_bytes] = int(value)
+            memory[address // unit % config.activation_bytes] = int(value)
     return memory
 
 

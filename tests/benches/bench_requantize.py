@@ -6,8 +6,9 @@ from celosia.hw.config import ACCUMULATOR_BITS, LARGEST_SUM
 from celosia.hw.isa import MAX_LEFT_SHIFT
 from celosia.hw.post.requantize import NARROW_BITS, RequantizeLane
 from celosia.sim.golden import requantize, requantize_once
+from stalls import STALLS
 
-from .rig import STALLS, TIMEOUT, Rig, Scoreboard, corner, effort
+from .rig import TIMEOUT, Rig, Scoreboard, corner, effort
 
 LEAST_SHIFT = -31
 NARROW = 1 << (NARROW_BITS - 1)

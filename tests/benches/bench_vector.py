@@ -7,10 +7,11 @@ import numpy as np
 from celosia.hw.config import ACCUMULATOR_BITS
 from celosia.hw.isa import ADD_SHIFT_BITS, FIRST_LOG2, MAX_OFFSET
 from celosia.hw.post.vector import VectorUnit
-from celosia.sim.golden import add, max_pool2d, requantize
+from celosia.sim.golden import add, binary_max_pool2d, max_pool2d, requantize
+from stalls import STALLS
 
-from .blocks import MINI
-from .rig import STALLS, TIMEOUT, Rig, corner, effort, packed
+from .blocks import MINI, XNORS
+from .rig import TIMEOUT, Rig, corner, effort, packed
 
 HALF = 1 << (ACCUMULATOR_BITS - 1)
 
@@ -40,6 +41,44 @@ async def maximum(top, stalls):
             if not part:
                 await rig.reset()
                 rig.cover(reset="mid-stream", operation="max")
+
+
+@cocotb.test(**TIMEOUT)
+@cocotb.parametrize(stalls=STALLS)
+async def either(top, stalls):
+    """Binary pooling beside an XNOR engine: the OR of eight channels a byte; in between, maxima of the same unit."""
+    config = XNORS["2"][1]
+    async with Rig(top, "vector", "vector_of_bits") as rig:
+        rng = rig.rng
+        rig.set(add=0)
+        for part in range(4):
+            binary = part % 2 == 0
+            rig.set(either=int(binary))
+            windows = []
+            for index in range(effort(20)):
+                window = rng.integers(0, 256, (1 + index % 5, config.cols))
+                if index % 8 < 3:  # bits that are rarely, never or always there
+                    window = (window & rng.integers(0, 256, window.shape) & 0x77, window * 0, window | 255)[index % 8]
+                windows.append(window.astype(np.uint8))
+                size = "one" if len(window) == 1 else "several"
+                if binary:
+                    rig.cover(operation="or", stalls=stalls, window=size)
+                    for byte in np.bitwise_or.reduce(window):
+                        rig.cover(operation="or", bits=corner(byte, 0, 255))
+            pool = binary_max_pool2d if binary else max_pool2d
+            golden = [
+                pool(
+                    (window if binary else window.view(np.int8))[np.newaxis, :, np.newaxis],
+                    kernel=(len(window), 1),
+                    stride=(1, 1),
+                )
+                for window in windows
+            ]
+            wanted = [result.view(np.int8).reshape(-1).astype(int) + MAX_OFFSET for result in golden]
+            await run(rig, [window.view(np.int8) for window in windows], wanted, stalls)
+            if part == 1:
+                await rig.reset()
+                rig.cover(reset="mid-stream", operation="or")
 
 
 @cocotb.test(**TIMEOUT)
@@ -93,7 +132,7 @@ def check_sums(rng, pairs, got, points, multiplier, shift):
 
 async def run(rig, results, wanted, stalls):
     """Runs results of several steps each; they come at the latency that the class names, and are compared with `wanted`."""
-    rng = rig.rng
+    rng, lanes = rig.rng, results[0].shape[1]
     pauses = rig.pauses(stalls)
     steps = [
         (values.tolist(), index == 0, index + 1 == len(result), int(rng.integers(8)))
@@ -108,7 +147,7 @@ async def run(rig, results, wanted, stalls):
             if last:
                 due[rig.cycle + VectorUnit.LATENCY] = marks
         else:
-            rig.set(i_step=int(rng.integers(32)) << 1, i_activations=packed(rng.integers(-128, 128, MINI.rows), 8))
+            rig.set(i_step=int(rng.integers(32)) << 1, i_activations=packed(rng.integers(-128, 128, lanes), 8))
         now = rig.cycle
         await rig.settled()
         assert rig.bits("o__valid") == (now in due), "a result too many, or one is missing"

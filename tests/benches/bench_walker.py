@@ -6,9 +6,10 @@ from celosia.hw.isa import Descriptor, Operation
 from celosia.hw.memory.activations import ActivationMemory
 from celosia.hw.memory.walker import WindowWalker
 from celosia.sim.golden.windows import output_size, patches, surround
+from stalls import STALLS
 
 from .blocks import WALKERS
-from .rig import STALLS, TIMEOUT, Rig, Scoreboard, effort
+from .rig import TIMEOUT, Rig, Scoreboard, effort
 
 WALKS = ("run", "dilated", "diagonal", "flat")
 BASE = 1000  # where images begin: a window may begin before its image

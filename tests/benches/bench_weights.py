@@ -4,10 +4,11 @@ The loader and the walker each have their pauses; the golden result of a step is
 """
 
 import cocotb
+from stalls import STALLS
 from weight_layers import STEP_LATENCY, WRITE_DELAY, Layer
 
 from .blocks import MINI
-from .rig import STALLS, TIMEOUT, Rig, effort, together
+from .rig import TIMEOUT, Rig, effort, together
 
 
 class Buffer:

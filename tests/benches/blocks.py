@@ -25,6 +25,7 @@ from celosia.hw.memory.weights import WeightBuffer
 from celosia.hw.post.post import PostProcessor
 from celosia.hw.post.requantize import RequantizeLane
 from celosia.hw.post.vector import VectorUnit
+from celosia.hw.xnor.engine import XnorEngine
 from celosia.sim.verilog import verilog_of
 
 from .netlists import Synthesised, modelled, synthesise
@@ -52,6 +53,11 @@ WALKERS = {  # by the same
 POSTS = {
     "2": ("post_2", MINI),
     "4": ("post_4", replace(MINI, requant_lanes=1)),
+}
+
+XNORS = {  # by pixels
+    "1": ("xnor_1", replace(MINI, rows=16, cols=16, requant_lanes=8, xnor_pixels=1, weight_depth=256)),
+    "2": ("xnor_2", replace(MINI, rows=8, cols=8, requant_lanes=8, row_groups=3, xnor_pixels=2, weight_depth=256)),
 }
 
 UARTS = {  # by cycles a bit
@@ -119,8 +125,12 @@ BENCHES: dict[str, Blocks] = {
         "lane_1": lambda: RequantizeLane(multipliers=1),
         "lane_0": lambda: RequantizeLane(multipliers=0),
     },
-    "post": {name: partial(PostProcessor, config) for name, config in POSTS.values()},
-    "vector": {"vector": lambda: VectorUnit(MINI)},
+    "post": {
+        **{name: partial(PostProcessor, config) for name, config in POSTS.values()},
+        "post_of_bits": lambda: PostProcessor(XNORS["2"][1]),
+    },
+    "vector": {"vector": lambda: VectorUnit(MINI), "vector_of_bits": lambda: VectorUnit(XNORS["2"][1])},
+    "xnor": {name: partial(XnorEngine, config, word_latency=SystolicArray.LEVEL_LATENCY) for name, config in XNORS.values()},
     "link": {
         "endpoint": lambda: Endpoint(preset("mini")),
         **{name: partial(UartLoop, cycles) for name, cycles in UARTS.values()},

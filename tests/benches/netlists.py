@@ -96,7 +96,9 @@ def _top_alone(text: str, change: Callable[[Cells], None] | None) -> str:
     top = netlist["modules"]["top"]
     if change is not None:
         change(top["cells"])
-    for cell in top["cells"].values():
+    for name, cell in top["cells"].items():
+        if cell["type"] == "DP16KD":
+            assert cell["connections"]["RSTA"] == cell["connections"]["RSTB"] == ["0"], f"{name}: its model has no reset"
         directions, connections = cell["port_directions"], cell["connections"]
         for port in [port for port, bits in connections.items() if bits == ["x"] and directions[port] == "output"]:
             del connections[port]

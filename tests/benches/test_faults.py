@@ -10,15 +10,16 @@ from benches.launch import best_simulator, run
 
 ADDS = (r" \+ ", " - ")
 FAULTS = {  # by bench: of which modules, what becomes what, and the tests that run
-    "requantize": (r"lane_2", ADDS, r"lane=0/rounding=twice/passes=two/stalls=none"),
+    "requantize": (r"lane_2", ADDS, r"lane=two/rounding=twice/passes=two/stalls=none"),
     "mac": (r"array_4", ADDS, r"array/size=0/stalls=none"),
     "depthwise": (r"depthwise", ADDS, r"stalls=none"),
     "weights": (r"weights", (r"5'h0f|4'hf|3'h7", "3'h6"), r"ring/loader=none/walker=none"),
-    "walker": (r"walker_1", ADDS, r"beats=0/walk=run/stalls=none"),
+    "walker": (r"walker_1", (r"\(chunk_column\) \+ ", "(chunk_column) - "), r"beats=0/walk=run/stalls=none"),
     "post": (r"post_2", ADDS, r"layers/beats=0/kind=plain/stalls=none"),
     "vector": (r"vector", (r" \? ", " == 1'h0 ? "), r"stalls=none"),
-    "link": (r"endpoint", ("32'hedb88320|32'd3988292384", "32'hedb88321"), r"words/stalls=none"),
-    "fabric": (r"fabric.*loader", ADDS, r"layers/layer=conv/stalls=none"),
+    "xnor": (r"xnor_2.*writer", ADDS, r"layers/pixels=1/stalls=none"),
+    "link": (r"endpoint", (r"state\[0\] \^ ", "state[1] ^ "), r"words/stalls=none"),
+    "fabric": (r"fabric.*loader", ADDS, r"layers/layer=0/stalls=none"),
 }
 
 

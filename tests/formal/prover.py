@@ -95,6 +95,10 @@ class Proof(Elaboratable):
         self.m.d.comb += Value.cast(stream.payload).eq(payload)
         self.require(self._contract(stream))
 
+    def requires_stream_contract(self, stream: Any) -> None:
+        """What gives this stream keeps to the contract: other proofs show it."""
+        self.require(self._contract(stream))
+
     def _contract(self, stream: Any) -> Value:
         waits = self.past(stream.valid & ~stream.ready)
         payload = Value.cast(stream.payload)

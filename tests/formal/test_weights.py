@@ -3,6 +3,8 @@
 For any stream of weights, any pauses on both sides, tiles of any size that fits, and rings that begin anywhere.
 """
 
+from dataclasses import replace
+
 import pytest
 from amaranth.hdl import Mux, Signal
 from formal.cases import Case, holding, needs_solver, refuted
@@ -174,10 +176,15 @@ UNREAD = Case(
     ),
 )
 CASES = (CASE, UNREAD)
+STREAMS = {("memory/weights.py", "WeightBuffer", "i"): CASE}
+
+
+LONGER = replace(CASE, name="the largest ring comes round", cycles=24, faults=(), slow=True)
+"""In 18 cycles smaller rings come round, in 24 also the one of all words, which takes 16 cycles to fill."""
 
 
 @needs_solver
-@pytest.mark.parametrize("case", holding(CASES))
+@pytest.mark.parametrize("case", holding([*CASES, LONGER]))
 def test_no_overflow_and_no_underflow(case):
     case.check()
 

@@ -177,11 +177,15 @@ def test_addresses():
     [
         ("", "device 'serial://' names no port: serial:///dev/ttyUSB0"),
         ("?baud=9600", "names no port"),
-        ("/dev/x?speed=9600", "device 'serial:///dev/x?speed=9600' has the option 'speed': there are baud and timeout"),
+        (
+            "/dev/x?speed=9600",
+            "device 'serial:///dev/x?speed=9600' has the option 'speed': there are baud, timeout and patience",
+        ),
         ("/dev/x?baud=fast", "baud must be a number above 0, not 'fast'"),
         ("/dev/x?baud=-1", "baud must be a number above 0, not '-1'"),
         ("/dev/x?baud=", "baud must be a number above 0, not ''"),
         ("/dev/x?timeout=0", "timeout must be a number above 0, not '0'"),
+        ("/dev/x?patience=-1", "patience must be a number above 0, not '-1'"),
         ("/dev/x?timeout=inf", "timeout must be a number above 0, not 'inf'"),
         ("/dev/x?timeout=nan", "timeout must be a number above 0, not 'nan'"),
     ],
