@@ -24,6 +24,7 @@ test-slow: lint  ## lint, types, every test
 
 mutation: $(VENV)/.dev  ## faults planted in the gateware, and how many the tests find; writes tests/mutation/REPORT.md
 	$(BIN)/python -m tests.mutation --workers $(WORKERS)
+	$(BIN)/python -m tests.levels --write
 
 bench: $(VENV)/.dev  ## cycles, time and speed of the four MLPerf Tiny models; writes bench.json
 	$(BIN)/python -m tests.bench

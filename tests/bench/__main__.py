@@ -4,7 +4,7 @@ import json
 
 from rich.console import Console
 
-from . import predicted, simulators, times, whole_sets, xnor
+from . import binary, predicted, simulators, times, verification, whole_sets, xnor
 from .workloads import ROOT, Figures, workloads
 
 
@@ -26,7 +26,10 @@ def main() -> None:
         if job.name == "ic01":
             console.print(whole_sets.starved(job, figures))
     console.print(simulators.compare(figures))
-    console.print(xnor.table(figures))
+    console.print(binary.frames(clock, figures))
+    console.print(binary.accuracies(figures))
+    console.print(xnor.last(figures))
+    console.print(verification.table(figures))
     path = ROOT / "bench.json"
     values = {name: value if isinstance(value, str) else round(float(value), 4) for name, value in figures.items()}
     path.write_text(json.dumps(values, indent=2) + "\n")

@@ -5,11 +5,13 @@ comes in besides is noise, a function of its own for every bit: yosys merges reg
 measure another circuit. LUT4 and flip-flops of the noise and of the banks' addresses count too.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.hdl import Cat, ClockDomain, Fragment, Module, Signal, Value
@@ -96,7 +98,7 @@ def alone(config: FabricConfig, platform: Chip) -> tuple[Module, list[Signal]]:
     return m, [i, o]
 
 
-def measure(pixels: int, seed: int = 1) -> dict[str, float]:
+def measure(pixels: int, seed: int) -> dict[str, Any]:
     """Binary MAC a cycle, LUT4 and flip-flops of the whole, LUT4 a MAC, and the clock. Raises ToolError."""
     config = replace(FABRIC, name=f"{FABRIC.name},xnor_pixels={pixels}", xnor_pixels=pixels)
     platform = Chip(config)
@@ -132,22 +134,35 @@ def measure(pixels: int, seed: int = 1) -> dict[str, float]:
         "ff": used["TRELLIS_FF"],
         "lut4_per_mac": used["TRELLIS_COMB"] / macs,
         "fmax_mhz": min(clock["achieved"] for clock in report["fmax"].values()),
+        "pixels": pixels,
+        "seed": seed,
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
     }
 
 
-def table(figures: Figures, pixels: int = FABRIC.xnor_pixels, seed: int = 1) -> Table:
-    """Measures, and shows it."""
-    measured = measure(pixels, seed)
-    figures.update({f"xnor.{name}": measured[name] for name in ("macs_per_cycle", "lut4_per_mac", "fmax_mhz")})
-    shown = Table(title=f"XNOR engine alone on an LFE5U-85F, speed 6, {pixels} pixels, seed {seed}")
-    for name in ("binary MAC/cycle", "LUT4", "flip-flops", "LUT4 a MAC", "MHz"):
+RESULT = Path(__file__).parent / "xnor.json"
+_COLUMNS = {"pixels": "", "macs_per_cycle": ",", "lut4": ",", "ff": ",", "lut4_per_mac": ".2f", "fmax_mhz": ".1f"}  # and forms
+_FIGURES = ("macs_per_cycle", "lut4_per_mac", "fmax_mhz")
+
+
+def last(figures: Figures) -> Table:
+    """What the last measurement gave, which is kept beside this file: place and route is not run again."""
+    measured = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    figures.update({f"xnor.{name}": measured[name] for name in _FIGURES if name in measured})
+    shown = Table(title=f"XNOR engine alone on an LFE5U-85F, speed 6, {measured.get('date', 'never measured')}")
+    for name in _COLUMNS:
         shown.add_column(name, justify="right")
-    forms = ("{:,}", "{:,}", "{:,}", "{:.2f}", "{:.1f}")
-    shown.add_row(*(form.format(value) for form, value in zip(forms, measured.values(), strict=True)))
+    if measured:
+        shown.add_row(*(format(measured[name], form) for name, form in _COLUMNS.items()))
     return shown
 
 
 if __name__ == "__main__":
     from rich.console import Console
 
-    Console().print(table({}, *map(int, sys.argv[1:])))
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.xnor", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("pixels", nargs="?", type=int, default=FABRIC.xnor_pixels)
+    parser.add_argument("seed", nargs="?", type=int, default=1)
+    chosen = parser.parse_args()
+    RESULT.write_text(json.dumps(measure(chosen.pixels, chosen.seed), indent=1) + "\n")
+    Console().print(last({}))
