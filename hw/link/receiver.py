@@ -24,7 +24,7 @@ class FrameReceiver(wiring.Component):
     sound header: `good` then says that its CRC is right, `kind` and `has_payload` what it was.
     """
 
-    CYCLES = Crc32.CYCLES + 5
+    CYCLES = Crc32.CYCLES + 4
 
     def __init__(self):
         super().__init__(

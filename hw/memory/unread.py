@@ -39,7 +39,7 @@ class UnreadWords(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        far = Signal(range(self._words + 1))
+        far = Signal(range(self._words))  # those that are near are not counted here
         some = Signal()  # `far` is not 0; where a word has just come, a cycle later
         near = Signal(range(_NEAR + 1))
         give = Signal()  # a word goes from there to here

@@ -1,5 +1,7 @@
 """The frame receiver against the host's encoder: sound frames, damaged ones, and what stands between them."""
 
+from itertools import pairwise
+
 import pytest
 from celosia.host.transport.frames import Frame
 from celosia.hw.link.framing import MARKER
@@ -98,3 +100,23 @@ def test_a_frame_cut_short_swallows_no_more_than_it_claims(bench, cut):
     found = Rig(bench).run(bytes(first)[:cut] + bytes(second) + POLITE[:30] + bytes(third))
     assert found[-1] == expected(third)
     assert all(not frame["good"] for frame in found[:-1] if frame["session"] == 1)
+
+
+def test_rate(bench):
+    """A byte takes `CYCLES` at most, some take that long."""
+    dut = FrameReceiver()
+    taken = []
+
+    async def feed(ctx):
+        await bench.send(ctx, dut.i, b"".join(map(bytes, some_frames(bench))), bench.pauses("none"))
+
+    async def watch(ctx):
+        cycle = 0
+        while True:
+            _, _, valid, ready = await ctx.tick().sample(dut.i.valid, dut.i.ready)
+            cycle += 1
+            if valid and ready:
+                taken.append(cycle)
+
+    bench.run(dut, feed, background=[watch])
+    assert max(later - sooner for sooner, later in pairwise(taken)) == dut.CYCLES

@@ -251,3 +251,6 @@ def test_latency_and_rate(bench, name, wide):
     behind = fields["output_columns"] + 1
     completed = [result[0] - DepthwiseUnit.LATENCY for result in results[: len(steps) - behind]]
     assert completed == steps[behind:]
+    # The last centres need no words, and come at the same pace.
+    pushed = [result[0] - DepthwiseUnit.LATENCY for result in results[len(steps) - behind :]]
+    assert pushed == [steps[-1] + (place + 1) * config.result_pace(wide=wide) for place in range(behind)]
