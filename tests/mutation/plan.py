@@ -59,7 +59,7 @@ TESTS = {
     "primitives/accumulate.py": "hw/primitives/test_accumulate.py",
     "primitives/bank.py": "hw/primitives/test_bank.py",
     "primitives/carry.py": "hw/primitives/test_carry.py",
-    "primitives/copies.py": "hw/primitives/test_carry.py hw/mac/test_depthwise.py",
+    "primitives/copies.py": "hw/primitives/test_copies.py",
     "primitives/products.py": "hw/primitives/test_carry.py",
     "primitives/multiplier.py": "hw/primitives/test_multiplier.py",
     "primitives/single_port.py": "hw/primitives/test_single_port.py",
