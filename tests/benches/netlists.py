@@ -71,7 +71,8 @@ def modelled(netlist: str, chip: str, *, change: Callable[[Cells], None] | None 
         (folder / "cells.v").write_text(platform.cells())
         (folder / "top.json").write_text(_top_alone(netlist, change))
         models = (f"read_verilog -defer -overwrite {library}", "read_verilog -sv -overwrite cells.v")
-        simulated = ("hierarchy -top top -check", "proc", "flatten", "opt_clean", "write_verilog -noattr netlist.v")
+        # Purged of the names of wires that join cells: most of a fabric's text is those.
+        simulated = ("hierarchy -top top -check", "proc", "flatten", "opt_clean -purge", "write_verilog -noattr netlist.v")
         _yosys(folder, "read_json top.json", *models, *simulated)
         return re.sub(r"(?m)^module top\(", f"module {module}(", (folder / "netlist.v").read_text(), count=1)
 
