@@ -93,3 +93,30 @@ def test_rate(bench, words):
 
     bench.run(dut, control)
     assert cycles <= len(bytes(frame)) * dut.CYCLES
+
+
+def test_it_says_which_count_a_frame_carries(bench, stalls):
+    """The count of words taken changes in every cycle: the frame has that of the cycle with `samples_taken`."""
+    dut = FrameSender(0)
+    frame = Frame(session=1)
+    data, sampled = [], []
+
+    async def control(ctx):
+        ctx.set(dut.header, {"marker": MARKER, "session": 1, "version": PROTOCOL_VERSION})
+        ctx.set(dut.start, 1)
+        count = 0
+        while len(data) < len(bytes(frame)):
+            ctx.set(dut.header.taken, count)
+            if ctx.get(dut.samples_taken):
+                sampled.append(count)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            count += 7
+
+    async def take(ctx):
+        for _ in bytes(frame):
+            data.extend(await bench.receive(ctx, dut.o, 1, bench.pauses(stalls)))
+
+    bench.run(dut, control, take)
+    (decoded,) = Decoder().feed(bytes(data))
+    assert [decoded.taken] == sampled

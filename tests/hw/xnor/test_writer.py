@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
+from celosia.hw.config import XNOR_TILES, preset
 from celosia.hw.xnor.writer import XnorWriter
 from celosia.sim import golden
 
@@ -12,7 +12,10 @@ CONFIG = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=4)
 
 
 @pytest.mark.parametrize("binary", [1, 0])
-@pytest.mark.parametrize(("columns", "rows", "outputs", "tiles"), [(4, 2, 16, 2), (9, 3, 24, 4), (3, 2, 40, 5), (1, 1, 8, 2)])
+@pytest.mark.parametrize(
+    ("columns", "rows", "outputs", "tiles"),
+    [(4, 2, 16, 2), (9, 3, 24, 4), (3, 2, 40, 5), (1, 1, 8, 2), (5, 1, CONFIG.rows * XNOR_TILES, XNOR_TILES)],
+)
 def test_maps(bench, binary, columns, rows, outputs, tiles):
     """A map of random signs, at a random place of a memory that is otherwise untouched; `done` when all is written."""
     rng, writer = bench.rng, XnorWriter(CONFIG)
