@@ -96,9 +96,10 @@ class Calibrated:
         rounded = self._rounded[key]
         unit = rounded.scale.astype(np.float64) * before.scale
         whole = np.round(rounded.offset / unit)
-        # FLOOR rounds down: half a step of the output on top, and it rounds to the nearest. Below one sum there is no half.
-        half = np.where(behind.scale > unit, behind.scale / 2, 0.0)
-        exact = np.minimum(unit / odd_of(rounded.scale), np.where(half > 0, behind.scale / 2, np.inf))
+        exact = unit / odd_of(rounded.scale)
+        # FLOOR rounds down: half a step of the output on top, and it rounds to the nearest. Where a sum is a whole number of
+        # steps, there is nothing to round.
+        half = np.where(behind.scale >= 2 * exact, behind.scale / 2, 0.0)
         return QuantizedLayer(
             whole=rounded.whole.reshape(layer.kernel.shape).astype(np.int8),
             scale=rounded.scale,
