@@ -19,6 +19,7 @@ from .writer import Quantization, QuantizedLayer, Quantizer, qonnx_model, simula
 EDGE_BITS = 8  # of the network's input and of its output
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
 _EXACT = 1 << 23  # units that sums may reach: half of what float32 holds, the other half for bias and rounding
+_COARSEST = 64  # steps of the output that a sum may be
 _MULTIPLIER = 1 << 32  # twice what a multiplier of 31 bits resolves
 
 
@@ -135,7 +136,8 @@ class Calibrated:
         behind: Quantizer,
     ) -> Float32Array:
         """The scales with which every sum is exact, and each threshold one that a multiplier finds: of a channel whose sums
-        are too large for its odd number, a power of two; where that does not do, a larger one."""
+        are too large for its odd number, a power of two; where that does not do, a larger one; a smaller one where a sum is
+        more steps of the output than the fabric shifts to the left."""
         greatest = max(before.high - before.zero, before.zero - before.low)
 
         def reach(scales: Float32Array) -> Float64Array:
@@ -149,6 +151,8 @@ class Calibrated:
         scale = channel_scales(weights, importance, most, allowed)
         while (over := reach(scale) >= _EXACT).any():
             scale = np.where(over, scale * 2, scale).astype(np.float32)
+        while (coarse := scale.astype(np.float64) * before.scale > _COARSEST * behind.scale).any():
+            scale = np.where(coarse, scale / 2, scale).astype(np.float32)
         return scale
 
     def _source(self, name: str, points: Mapping[str, Quantizer]) -> str:

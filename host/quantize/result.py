@@ -93,12 +93,12 @@ class Result:
         )
         floats = 4 * sum(layer.kernel.size + layer.offsets.size for layer in network.layers)
         yield f"weights and biases: {chosen.packed:,} bytes packed, {floats:,} in float32"
+        costs = f"{chosen.loaded:,} bytes loaded once, {chosen.cycles:,} cycles an inference"
         wide = bench.cost(bench.calibrated.uniform(EDGE_BITS, EDGE_BITS))
-        narrow = chosen.packed < bench.calibrated.packed_bytes(bench.calibrated.uniform(EDGE_BITS, EDGE_BITS))
-        same = " (as with 8 bits: it holds narrower weights in bytes)" if narrow and wide.loaded == chosen.loaded else ""
-        yield f"fabric {bench.fabric.name}: {chosen.loaded:,} bytes loaded once{same}"
-        same = " (as with 8 bits: it has no faster mode for narrower ones)" if narrow and wide.cycles == chosen.cycles else ""
-        yield f"fabric {bench.fabric.name}: {chosen.cycles:,} cycles an inference{same}"
+        if {*chosen.widths.weights, *chosen.widths.activations} != {EDGE_BITS}:
+            held = ", for it holds narrower weights in bytes" if wide.loaded == chosen.loaded else ""
+            costs += f"; with 8 bits {wide.loaded:,} bytes and {wide.cycles:,} cycles{held}"
+        yield f"fabric {bench.fabric.name}: {costs}"
         if self.searched and not self.activations:
             yield "activations: 8 bits, for narrower ones save neither cycles nor loaded bytes on this fabric"
         if self.unproven:

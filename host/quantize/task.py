@@ -70,7 +70,7 @@ class Task:
     ) -> Result:
         """The cheapest mix of widths that loses no more than `max_loss`. Raises ModelError where none of the tried does."""
         searched = search(bench, sampler=sampler, trials=trials, seed=seed, max_loss=max_loss, tell=tell)
-        chosen = chosen_of(bench.trials, max_loss)
+        chosen = chosen_of(bench.trials, bench.wide, max_loss)
         if chosen is None:
             best = min(trial.loss for trial in bench.trials)
             raise ModelError(

@@ -9,7 +9,7 @@ from ..cost.summary import Target, summarize
 from ..ir import Graph
 from ..passes import simplify
 from ..schedule import schedule
-from .calibrated import Calibrated, Widths
+from .calibrated import WIDTHS, Calibrated, Widths
 from .network import Float32Array
 from .quality import Judge
 from .runtime import Runner
@@ -69,6 +69,11 @@ class Bench:
         """All that were tried, in order."""
         return tuple(self._tried.values())
 
+    @property
+    def wide(self) -> Trial:
+        """Of 8 bits throughout."""
+        return self.trial(self.calibrated.uniform(max(WIDTHS), max(WIDTHS)))
+
     def cost(self, widths: Widths) -> Cost:
         """Of the network with these widths."""
         from ..frontends import qonnx
@@ -93,6 +98,12 @@ class Bench:
         return self._tried[widths]
 
 
+def price_of(trial: Trial, wide: Trial) -> float:
+    """One number for all that it costs: cycles, bytes loaded and packed bytes, each in units of 8 bits' (`wide`)."""
+    pairs = ((trial.cycles, wide.cycles), (trial.loaded, wide.loaded), (trial.packed, wide.packed))
+    return sum(here / there for here, there in pairs if there)
+
+
 def front_of(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
     """Those that none dominates, the cheapest first; of equal ones the first."""
     kept: dict[tuple[float, int, int, int], Trial] = {}
@@ -102,7 +113,7 @@ def front_of(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
     return tuple(sorted(kept.values(), key=lambda trial: (trial.cycles, trial.loaded, trial.packed, trial.loss)))
 
 
-def chosen_of(trials: tuple[Trial, ...], max_loss: float) -> Trial | None:
-    """The cheapest that loses no more: fewest cycles, of those fewest bytes loaded, packed, and then the least loss."""
+def chosen_of(trials: tuple[Trial, ...], wide: Trial, max_loss: float) -> Trial | None:
+    """The cheapest that loses no more; of equally cheap ones that which loses least."""
     fine = [trial for trial in trials if trial.loss <= max_loss + np.finfo(float).eps]
-    return min(fine, key=lambda trial: (trial.cycles, trial.loaded, trial.packed, trial.loss), default=None)
+    return min(fine, key=lambda trial: (price_of(trial, wide), trial.loss), default=None)
