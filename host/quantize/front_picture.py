@@ -13,8 +13,8 @@ _COSTS = {"packed": "bytes of weights and biases, packed", "loaded": "bytes load
 
 
 def draw(trials: Sequence[Trial], chosen: Trial, float_score: float, measure: str, title: str, file_format: str) -> bytes:
-    """The picture as the content of a file: a panel for each cost that differs between trials, the packed bytes' always."""
-    shown = [cost for cost in _COSTS if cost == "packed" or len({getattr(trial, cost) for trial in trials}) > 1]
+    """The picture as the content of a file: a panel for each cost that the widths change, the packed bytes' always."""
+    shown = [cost for cost in _COSTS if cost == "packed" or _spread([getattr(trial, cost) for trial in trials])]
     figure = Figure(figsize=(1.5 + 5.5 * len(shown), 5), layout="constrained")
     front = front_of(tuple(trials))
     for axes, cost in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
@@ -40,6 +40,11 @@ def draw(trials: Sequence[Trial], chosen: Trial, float_score: float, measure: st
         axes.legend(loc="lower right", fontsize=8)
     figure.suptitle(title, parse_math=False)
     return saved(figure, file_format)
+
+
+def _spread(costs: Sequence[int]) -> bool:
+    """Whether they differ by a hundredth and more."""
+    return min(costs) < 0.99 * max(costs)
 
 
 def _places(trials: Sequence[Trial], cost: str) -> tuple[list[float], list[float]]:

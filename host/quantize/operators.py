@@ -99,12 +99,16 @@ class Reader:
         return np.ascontiguousarray(np.broadcast_to(bias, (outputs,)))
 
     def _conv(self, node: StoredNode, active: list[str]) -> None:
-        self._one(node, active, 4)
+        channels = self._one(node, active, 4)[1]
         weights = self._constant(node, 1, "weights")
         attributes = self._windows(node)
         if weights.ndim != 4:
             raise ModelError(f"{node}: its weights must have four axes, not the shape {weights.shape}")
         groups = int(node.attributes.get("group", 1))
+        if groups < 1 or weights.shape[1] * groups != channels or len(weights) % groups or not weights.size:
+            raise ModelError(
+                f"{node}: its weights of shape {weights.shape} in {groups} groups do not fit an input of {channels} channels"
+            )
         self._step(
             node, active, weights=weights, bias=self._optional_bias(node, 2, len(weights)),
             attributes={**attributes, "kernel_shape": list(weights.shape[2:]), "group": groups},
@@ -118,23 +122,31 @@ class Reader:
         return {name: node.attributes[name] for name in _WINDOWS if name in node.attributes}
 
     def _gemm(self, node: StoredNode, active: list[str]) -> None:
-        self._one(node, active, 2)
+        features = self._one(node, active, 2)[1]
         attributes = node.attributes
         if attributes.get("transA", 0):
             raise ModelError(f"{node}: its transA must be 0: export the layer as it was trained")
         weights = self._constant(node, 1, "weights") * np.float32(attributes.get("alpha", 1.0))
+        if weights.ndim != 2:
+            raise ModelError(f"{node}: its weights must be a matrix, not of the shape {weights.shape}")
         weights = weights if attributes.get("transB", 0) else weights.T
+        self._check_features(node, weights, features)
         bias = self._optional_bias(node, 2, len(weights)) * np.float32(attributes.get("beta", 1.0))
         self._step(node, active, weights=np.ascontiguousarray(weights), bias=bias)
 
     def _mat_mul(self, node: StoredNode, active: list[str]) -> None:
-        self._one(node, active, 2)
+        features = self._one(node, active, 2)[1]
         weights = self._constant(node, 1, "weights")
         if weights.ndim != 2:
             raise ModelError(f"{node}: its weights must be a matrix, not of the shape {weights.shape}")
+        self._check_features(node, weights.T, features)
         self._step(
             node, active, op="Gemm", weights=np.ascontiguousarray(weights.T), bias=np.zeros(weights.shape[1], np.float32)
         )
+
+    def _check_features(self, node: StoredNode, weights: Float32Array, features: int) -> None:
+        if weights.shape[1] != features or not weights.size:
+            raise ModelError(f"{node}: its weights of shape {weights.shape} do not fit an input of {features} features")
 
     def _binary(self, node: StoredNode, active: list[str]) -> None:
         if len(active) == 2 and node.op == "Add":

@@ -1,5 +1,6 @@
 """From the bytes of a float .onnx file to a FloatNetwork: onnxruntime folds constants, `operators` names what is left."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -85,8 +86,8 @@ def _simplified(data: bytes) -> bytes:
         try:
             runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # classes of its own, made in C++
-            reason = str(error).partition(" : ")[2] or str(error)
-            raise ModelError(f"onnxruntime cannot load it ({' '.join(reason.split())}): export it again") from error
+            reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+            raise ModelError(f"onnxruntime cannot load it ({reason}): export it again") from error
         return path.read_bytes()
 
 

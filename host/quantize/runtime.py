@@ -18,6 +18,7 @@ class Runner:
         runtime = extras.load("onnxruntime")
         options = runtime.SessionOptions()
         options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others may need the cores
         try:
             self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # classes of its own, made in C++
@@ -29,7 +30,12 @@ class Runner:
     def chunks(self, x: Float32Array, tell: Callable[[int], None] | None = None) -> Iterator[list[Float32Array]]:
         """The outputs, some samples after others."""
         for first in range(0, len(x), self._step):
-            yield self._session.run(self._outputs, {self._input: x[first : first + self._step]})
+            part = {self._input: x[first : first + self._step]}
+            try:
+                found = self._session.run(self._outputs, part)
+            except Exception as error:
+                raise ModelError(f"onnxruntime cannot run the network: {' '.join(str(error).split())}") from error
+            yield found
             if tell:
                 tell(min(first + self._step, len(x)))
 
