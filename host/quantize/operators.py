@@ -58,7 +58,7 @@ class Reader:
         output = node.outputs[0]
         shape = self._shapes.get(output, ())
         if not shape or min(shape) < 1 or shape[0] != 1:
-            raise ModelError(f"{node}: its output has the shape {shape}, and must have a fixed one behind a batch of one")
+            raise ModelError(f"{node}: its output has the shape {shape}, and must have a fixed one: export with a batch of one")
         self._names[output] = output
         self._steps.append(
             Step(

@@ -62,6 +62,9 @@ def _one_sample(data: bytes) -> bytes:
         dims = value.type.tensor_type.shape.dim
         if value.name not in constants and len(dims) > 1:
             dims[0].dim_value = 1
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")  # of another batch, perhaps: it is inferred again
+    del model.graph.value_info[:]
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if versions and versions[0] < _OLDEST:
         try:
@@ -87,7 +90,7 @@ def _simplified(data: bytes) -> bytes:
             runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # classes of its own, made in C++
             reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
-            raise ModelError(f"onnxruntime cannot load it ({reason}): export it again") from error
+            raise ModelError(f"onnxruntime cannot load it ({reason}): export it again, for one sample at a time or any number") from error
         return path.read_bytes()
 
 

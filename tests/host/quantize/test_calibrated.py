@@ -13,7 +13,7 @@ from celosia.host.quantize.runtime import Runner
 from celosia.host.quantize.writer import float_model
 from celosia.host.session import Session
 from fabrics import fabric_of
-from float_networks import Array, answers, random_network
+from float_networks import Array, FloatWriter, answers, random_network
 from qonnx_writer import batched, execute
 
 
@@ -60,3 +60,21 @@ def test_random_networks(seed: int) -> None:
     if seed == 7:
         with Session(graph, "sim", fabric_of("mini")) as session:
             np.testing.assert_array_equal(session.run(x[:2]), found[:2])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_wide_layers_stay_exact(bits: int) -> None:
+    """Sums that float32 could not hold at full scale: weights are scaled so that it can."""
+    net = FloatWriter((1, 1600), 3)
+    data = net.data(net.gemm(net.node("Relu", net.gemm("x", 1600, 40)), 40, 10))
+    x = np.random.default_rng(3).random((300, 1600), np.float32)
+    network = parse(data, "wide")
+    points = points_of(network)
+    made = Calibrated(network, points, observe(network, points, x, 0))
+    widths = made.uniform(bits, bits)
+    quantized = made.qonnx(widths)
+    graph = simplify(qonnx.parse(quantized))
+    assert graph.metadata["unproven"] == "0"
+    found = reference.run(graph, {"x": x})[graph.outputs[0]]
+    np.testing.assert_array_equal(found[:50], execute(batched(quantized, 50), {"x": x[:50]})[0])
+    assert lost(found, answers(data, x)) < (0.005 if bits == 8 else 0.1)
