@@ -90,7 +90,9 @@ def _simplified(data: bytes) -> bytes:
             runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # classes of its own, made in C++
             reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
-            raise ModelError(f"onnxruntime cannot load it ({reason}): export it again, for one sample at a time or any number") from error
+            raise ModelError(
+                f"onnxruntime cannot load it ({reason}): export it again, for one sample at a time or for any number"
+            ) from error
         return path.read_bytes()
 
 

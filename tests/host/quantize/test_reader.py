@@ -89,7 +89,7 @@ def test_what_is_quantized_already() -> None:
 
 def test_a_model_that_onnxruntime_refuses() -> None:
     net = FloatWriter((1, 3, 6, 6))
-    with pytest.raises(ModelError, match="onnxruntime cannot load it .*export it again, for one sample):
+    with pytest.raises(ModelError, match="onnxruntime cannot load it .*export it again, for one sample"):
         parse(net.data(net.node("Convolution", "x")), "net.onnx")
 
 
