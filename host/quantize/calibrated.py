@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .network import Float32Array, Float64Array, FloatNetwork, Step
-from .observe import Observed
+from .observe import Moments, Observed
 from .points import Point
-from .rounding import compensated, factor_of
+from .rounding import Factor, compensated, factor_of
 from .scales import ODDS, channel_scales, odd_of, quantizer_of
 from .writer import Quantization, QuantizedLayer, Quantizer, qonnx_model, simulated_model
 
@@ -47,7 +47,7 @@ class Calibrated:
         self._observed = observed
         self._method = method
         self._quantizers: dict[tuple[str, int], Quantizer] = {}
-        self._factors = {name: [factor_of(one) for one in found.covariance] for name, found in observed.moments.items()}
+        self._factors = {name: _factors(found) for name, found in observed.moments.items()}
         self._rounded: dict[tuple[str, int, Quantizer, Quantizer], _Rounded] = {}
 
     @property
@@ -114,7 +114,7 @@ class Calibrated:
         weights = layer.kernel.reshape(outputs, -1).astype(np.float64)
         groups = len(moments.mean)
         each = outputs // groups
-        importance = np.repeat(np.diagonal(moments.covariance, axis1=1, axis2=2), each, axis=0) + 1e-12
+        importance = np.repeat(moments.variance, each, axis=0) + 1e-12
         most = (1 << (bits - 1)) - 1
         scale = channel_scales(weights, importance, most)
         scale = self._exact(weights, importance, scale, most, before, behind)
@@ -168,3 +168,9 @@ class Calibrated:
             (reader,) = self.network.consumers(name)
             name = reader.output
         return name
+
+
+def _factors(moments: Moments) -> list[Factor | None]:
+    """A factor each group of a layer; None where its covariance is not known: its weights are rounded to the nearest."""
+    covariance = moments.covariance
+    return [None] * len(moments.mean) if covariance is None else [factor_of(group) for group in covariance]

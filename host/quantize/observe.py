@@ -13,6 +13,7 @@ from .runtime import Runner, at_once
 from .writer import float_model
 
 _VALUES = 1 << 16  # of an activation that are kept
+WIDEST = 4096  # weights of an output that covariances are kept for: beyond, they take more time than they are worth
 _ROWS = 1 << 14  # of a layer's inputs that its moments are made of
 
 
@@ -27,10 +28,14 @@ class Values:
 
 @dataclass(kw_only=True, eq=False)
 class Moments:
-    """Means (groups, K) and covariances (groups, K, K) of what a layer's weights are multiplied with; rows counted."""
+    """Means and variances (groups, K), and covariances (groups, K, K), of what a layer's weights are multiplied with.
+
+    `rows` are counted; products are left out where K is larger than `WIDEST`.
+    """
 
     rows: int = 0
     sums: Float64Array = field(default_factory=lambda: np.zeros(()))
+    squares: Float64Array = field(default_factory=lambda: np.zeros(()))
     products: Float64Array = field(default_factory=lambda: np.zeros(()))
 
     def add(self, rows: Float32Array) -> None:
@@ -38,7 +43,9 @@ class Moments:
         self.rows += rows.shape[1]
         wide = rows.astype(np.float64)
         self.sums = self.sums + wide.sum(axis=1)
-        self.products = self.products + wide.transpose(0, 2, 1) @ wide
+        self.squares = self.squares + np.square(wide).sum(axis=1)
+        if rows.shape[2] <= WIDEST:
+            self.products = self.products + wide.transpose(0, 2, 1) @ wide
 
     @property
     def mean(self) -> Float64Array:
@@ -46,8 +53,15 @@ class Moments:
         return self.sums / self.rows
 
     @property
-    def covariance(self) -> Float64Array:
-        """(groups, K, K)."""
+    def variance(self) -> Float64Array:
+        """(groups, K)."""
+        return np.maximum(self.squares / self.rows - np.square(self.mean), 0)
+
+    @property
+    def covariance(self) -> Float64Array | None:
+        """(groups, K, K); None of very wide layers."""
+        if not self.products.ndim:
+            return None
         mean = self.mean
         return self.products / self.rows - mean[:, :, np.newaxis] * mean[:, np.newaxis, :]
 

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from .network import Float64Array
 
 _DAMPING = 0.01  # of the mean variance: inputs that the data leaves unknown
-_WIDEST = 4096  # beyond it the factor takes too long: weights are rounded to the nearest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,11 +24,9 @@ class Factor:
     factor: Float64Array
 
 
-def factor_of(covariance: Float64Array) -> Factor | None:
-    """The factor of a covariance (K, K); None where it is too wide to be worth its time."""
+def factor_of(covariance: Float64Array) -> Factor:
+    """The factor of a covariance (K, K)."""
     width = len(covariance)
-    if width > _WIDEST:
-        return None
     damped = covariance + np.eye(width) * (_DAMPING * np.trace(covariance) / width + 1e-12)
     order = np.argsort(-np.diag(damped), kind="stable")
     factor = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T

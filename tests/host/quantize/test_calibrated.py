@@ -5,7 +5,6 @@ import pytest
 from celosia.host import reference
 from celosia.host.frontends import qonnx
 from celosia.host.passes import simplify
-from celosia.host.quantize import rounding
 from celosia.host.quantize.calibrated import WIDTHS, Calibrated, Widths
 from celosia.host.quantize.observe import observe
 from celosia.host.quantize.points import points_of
@@ -66,7 +65,7 @@ def test_random_networks(seed: int) -> None:
 @pytest.mark.parametrize("bits", [4, 8])
 def test_wide_layers_stay_exact(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums that float32 could not hold at full scale: weights are scaled so that it can; and rounded to the nearest here."""
-    monkeypatch.setattr(rounding, "_WIDEST", 500)
+    monkeypatch.setattr("celosia.host.quantize.observe.WIDEST", 500)
     net = FloatWriter((1, 2000), 3)
     even = net.constant(net.rng.uniform(-0.05, 0.05, (2000, 12)))
     data = net.data(net.gemm(net.node("Relu", net.node("MatMul", "x", even)), 12, 10))
