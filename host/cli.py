@@ -18,11 +18,17 @@ from typing import NoReturn
 
 from .. import __version__
 from ..sim.errors import CelosiaError
-from .commands import check, devices, estimate, run
+from .commands import check, devices, estimate, quantize, run
 from .commands.arguments import UsageError
 from .commands.run import Interrupted
 
-COMMANDS: Mapping[str, ModuleType] = {"run": run, "check": check, "devices": devices, "estimate": estimate}
+COMMANDS: Mapping[str, ModuleType] = {
+    "run": run,
+    "check": check,
+    "devices": devices,
+    "estimate": estimate,
+    "quantize": quantize,
+}
 """The commands of this room. Each has SUMMARY, `configure` (adds arguments) and `execute` (runs, gives the exit code)."""
 
 

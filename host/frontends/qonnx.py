@@ -6,6 +6,7 @@ qonnx_quantizers  which whole number a real one becomes
 qonnx_functions   element-wise operators between a layer and its quantizer
 qonnx_layers      operators that add up, and qonnx_sums: what they can add up to
 qonnx_shapes      operators that move elements
+qonnx_joined      the sum of two activations
 qonnx_endings     what ends a chain of functions: a quantizer, or the model's output
 qonnx_thresholds  where a quantizer behind those functions reaches each level, in whole sums
 qonnx_requant     from thresholds to bias, multiplier and shift
@@ -27,7 +28,7 @@ from .qonnx_endings import dequantized, discretized, looked_up
 from .qonnx_nodes import value_of
 from .qonnx_quantizers import annotation
 from .qonnx_reader import StoredModel, StoredNode, read
-from .qonnx_values import Constant, Quantized, Real, Sums, Value
+from .qonnx_values import Constant, Joined, Quantized, Real, Sums, Value
 
 
 def parse(data: bytes, name: str = "model") -> Graph:
@@ -94,6 +95,8 @@ def _output(key: str, values: dict[str, Value], builder: Builder) -> str:
                 return dequantized(builder, value, f"{key}_real", key)
             case Sums():
                 return looked_up(builder, value, key)
+            case Joined():
+                raise ModelError("it is a sum of two activations without a quantizer: put one of 8 bits behind it")
             case Real():
                 raise ModelError("it is the model's input behind no layer and no quantizer: export the whole network")
             case _:

@@ -57,6 +57,7 @@ def requantized(builder: Builder, sums: Sums, quantizer: Quantizer, output: str)
         _check_pools(sums, quantizer)
         first, last = levels(sums.low[np.newaxis])[0], levels(sums.high[np.newaxis])[0]
         falling = np.broadcast_to(first > last, sums.low.shape)
+        quantizer = _reached(quantizer, first, last)
         sign = np.where(falling, -1, 1).astype(np.int64)
         low, high = np.where(falling, -sums.high, sums.low), np.where(falling, -sums.low, sums.high)
         found = first_reaching(lambda whole: levels(whole * sign), quantizer.steps, low, high)
@@ -82,6 +83,12 @@ def requantized(builder: Builder, sums: Sums, quantizer: Quantizer, output: str)
     quantizer = replace(quantizer, bits=bits)
     name = _emit(builder, sums, weights, bias, requant, output, quantizer)
     return _pooled(builder, sums, name, output, quantizer)
+
+
+def _reached(quantizer: Quantizer, first: Array, last: Array) -> Quantizer:
+    """The quantizer of the levels that the ends of the sums reach: a Relu or a Clip in front leaves out the others."""
+    low, high = int(min(first.min(), last.min())), int(max(first.max(), last.max()))
+    return quantizer if quantizer.bits == 1 or low == high else replace(quantizer, low=low, high=high)
 
 
 def _check_pools(sums: Sums, quantizer: Quantizer) -> None:

@@ -19,10 +19,11 @@ from .qonnx_endings import discretized, requantized
 from .qonnx_functions import OPERATORS as ELEMENTWISE
 from .qonnx_functions import function_of
 from .qonnx_inputs import Inputs, activation, constant, quantized
+from .qonnx_joined import added, join
 from .qonnx_quantizers import Quantizer, bipolar, multi_threshold, quant, sign
 from .qonnx_reader import StoredNode
 from .qonnx_sums import with_bias
-from .qonnx_values import Constant, Function, Quantized, Real, Sums, Value
+from .qonnx_values import Constant, Function, Joined, Quantized, Real, Sums, Value
 
 
 def value_of(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
@@ -46,15 +47,13 @@ def value_of(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
 def _elementwise(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
     active = [position for position, value in enumerate(inputs) if value is not None and not isinstance(value, Constant)]
     if len(active) > 1:
-        raise ModelError(
-            "it joins two activations, which the integer graph cannot do exactly yet: use a network without branches"
-        )
+        return join(node, inputs[active[0]], inputs[active[1]])
     x = activation(inputs, active[0])
     constants = [value if isinstance(value, Constant) else None for value in inputs]
     return _apply(node, function_of(node, active[0], x.shape, constants), x, builder)
 
 
-def _apply(node: StoredNode, function: Function, x: Real | Quantized | Sums, builder: Builder) -> Value:
+def _apply(node: StoredNode, function: Function, x: Real | Quantized | Sums | Joined, builder: Builder) -> Value:
     """A function that waits for a quantizer; a mere change of scale waits for none."""
     if isinstance(x, Real):
         return Real(shape=x.shape, index=x.index, functions=(*x.functions, function))
@@ -85,6 +84,8 @@ def _quantize(quantizer: Quantizer, node: StoredNode, inputs: Inputs, builder: B
     output, label = node.outputs[0], node.name or node.outputs[0]
     if isinstance(x, Real):
         return discretized(builder, x, quantizer, output, label)
+    if isinstance(x, Joined):
+        return added(builder, x, quantizer, output)
     if isinstance(x, Quantized):
         with np.errstate(all="ignore"):
             levels = quantizer.levels(x.levels[:, np.newaxis])

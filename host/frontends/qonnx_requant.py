@@ -25,6 +25,7 @@ _LEFT = 7  # largest shift to the left: hw.isa.MAX_LEFT_SHIFT, which a front end
 _RIGHT = 22
 _TRIES = 48  # biases that are tried
 _REACH = 1 << 30  # of a bias
+_Ends = Sequence[tuple[float, int]]
 
 
 def sign_requant(thresholds: Int64Array) -> tuple[Int32Array, Requant]:
@@ -94,7 +95,9 @@ def _fit(thresholds: Int64Array, levels: Int64Array, low: int, high: int, once: 
     """(bias, multiplier, shift) for one channel, or None."""
     inside = (thresholds > low) & (thresholds <= high)
     always, never = thresholds <= low, thresholds > high
-    for multiplier, shift in _candidates(levels[inside], thresholds[inside], low, high, once):
+    beyond = [(float(levels[never].min()) - 0.5, high)] if never.any() else []
+    within = [(float(levels[always].max()) - 0.5, low)] if always.any() else []
+    for multiplier, shift in _candidates(levels[inside], thresholds[inside], low, high, once, beyond, within):
         reached = edges(levels, multiplier, shift, once)
         biases = reached - thresholds
         least, most = -_REACH, _REACH
@@ -109,8 +112,13 @@ def _fit(thresholds: Int64Array, levels: Int64Array, low: int, high: int, once: 
     return None
 
 
-def _candidates(levels: Int64Array, thresholds: Int64Array, low: int, high: int, once: bool) -> Iterator[tuple[int, int]]:
-    """(multiplier, shift) that may do, for the levels whose thresholds lie within the sums."""
+def _candidates(
+    levels: Int64Array, thresholds: Int64Array, low: int, high: int, once: bool, beyond: _Ends, within: _Ends
+) -> Iterator[tuple[int, int]]:
+    """(multiplier, shift) that may do, for the levels whose thresholds lie within the sums.
+
+    beyond: (half, sum) of the first level that no sum reaches, the largest sum; within: of the last that all reach, the least.
+    """
     if len(levels) < 2:
         first = int(thresholds[0]) if len(levels) else low
         for room in (max(high - first, first - low) + 1, high - low + 2):
@@ -125,12 +133,13 @@ def _candidates(levels: Int64Array, thresholds: Int64Array, low: int, high: int,
     if narrow > wide:
         return
     narrow = max(narrow, 2.0**-_LEFT)
-    yield from _near(k - 0.5, t, narrow, wide, single=True)
-    if not once:
-        yield from _near(k - 0.5, t, narrow, wide, single=False)
+    for single in (True,) if once else (True, False):
+        yield from _near(k - 0.5, t, narrow, wide, beyond, within, single=single)
 
 
-def _near(half: Float64Array, t: Float64Array, narrow: float, wide: float, *, single: bool) -> Iterator[tuple[int, int]]:
+def _near(
+    half: Float64Array, t: Float64Array, narrow: float, wide: float, beyond: _Ends, within: _Ends, *, single: bool
+) -> Iterator[tuple[int, int]]:
     """Candidates whose edges, half * period - bias, lie at the thresholds t, for periods of narrow..wide."""
     # Two roundings move an edge towards 0, by half a unit to a whole one of the sums.
     edge = t if single else t + np.sign(half) * _moved((narrow + wide) / 2)
@@ -140,9 +149,17 @@ def _near(half: Float64Array, t: Float64Array, narrow: float, wide: float, *, si
     biases = np.unique(np.round(np.linspace(begin, end, min(int(end - begin) + 1, _TRIES))))
     for bias in biases[np.argsort(np.abs(biases - (begin + end) / 2))]:
         first, second = (edge + bias - 1) / half, (edge + bias) / half
-        least, most = float(np.minimum(first, second).max()), float(np.maximum(first, second).min())
-        if 0 < least <= most:
-            yield from _multipliers([(least + most) / 2, most, least], single=single)
+        least, most = max(float(np.minimum(first, second).max()), 2.0**-_LEFT), float(np.maximum(first, second).min())
+        if least > most:
+            continue
+        # A level that no sum reaches asks for a longer period or a shorter one, as its half is above 0 or below.
+        bounds = [((end + bias) / place, place > 0) for place, end in beyond]
+        bounds += [((end + bias) / place, place < 0) for place, end in within]
+        longest = min([most, *(bound for bound, lower in bounds if not lower)])
+        shortest = max([least, *(bound for bound, lower in bounds if lower)])
+        if shortest <= longest:
+            yield from _multipliers([(shortest + longest) / 2], single=single)
+        yield from _multipliers([(least + most) / 2, most, least], single=single)
 
 
 def _moved(period: float) -> float:

@@ -9,14 +9,14 @@ import numpy as np
 from ...sim.errors import ModelError
 from ..ir import MaxPool2D, Pad
 from .qonnx_builder import Builder, as_channels_last, channels_last, natural_index
-from .qonnx_inputs import QUANTIZE_FIRST, Inputs, activation, constant, quantized
+from .qonnx_inputs import QUANTIZE_FIRST, Inputs, constant, movable, quantized
 from .qonnx_layers import kernel_of, windows
 from .qonnx_reader import StoredNode
 from .qonnx_values import Constant, Pool, Quantized, Real, Shape, Sums, Value
 
 
 def max_pool(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
-    x = activation(inputs)
+    x = movable(inputs)
     if isinstance(x, Real):
         raise ModelError(QUANTIZE_FIRST)
     if len(x.shape) != 4 or len(node.outputs) > 1:
@@ -42,7 +42,7 @@ def max_pool(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
 
 
 def flatten(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
-    x = activation(inputs)
+    x = movable(inputs)
     axis = int(node.attributes.get("axis", 1))
     axis = axis + len(x.shape) if axis < 0 else axis
     if not 0 <= axis <= len(x.shape):
@@ -51,7 +51,7 @@ def flatten(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
 
 
 def reshape(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
-    x = activation(inputs)
+    x = movable(inputs)
     wanted = [int(size) for size in constant(inputs, 1, "shape").array.ravel()]
     sizes = [x.shape[axis] if size == 0 and axis < len(x.shape) else size for axis, size in enumerate(wanted)]
     known = prod(size for size in sizes if size != -1)
@@ -61,7 +61,7 @@ def reshape(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
 
 
 def squeeze(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
-    x = activation(inputs)
+    x = movable(inputs)
     stored = inputs[1].array if len(inputs) > 1 and isinstance(inputs[1], Constant) else node.attributes.get("axes", ())
     axes = [int(axis) for axis in np.asarray(stored).ravel()]
     if node.op == "Unsqueeze":
@@ -74,7 +74,7 @@ def squeeze(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
 
 
 def transpose(node: StoredNode, inputs: Inputs, builder: Builder) -> Value:
-    x = activation(inputs)
+    x = movable(inputs)
     axes = tuple(int(axis) for axis in node.attributes.get("perm", reversed(range(len(x.shape)))))
     if sorted(axes) != list(range(len(x.shape))) or axes[0] != 0:
         raise ModelError(f"its axes {axes} must be those of an input of shape {x.shape}, the batch first")

@@ -4,6 +4,7 @@
     Real        the model's input in floating point, with the element-wise functions that wait for a quantizer
     Quantized   whole numbers in a tensor of the integer graph; the executor's real value is scale * (q - zero_point)
     Sums        what a layer of whole numbers adds up, with the functions that wait for a quantizer
+    Joined      two Quantized added, with the functions that wait for a quantizer
 
 Shapes are ONNX's (channels second); `index` says where an element lies in the tensor of the integer graph (channels last).
 Functions take and give float32 (n, channels): n values for each channel, in the executor's own arithmetic.
@@ -133,7 +134,18 @@ class Sums:
         return len(self.scale)
 
 
-Value = Constant | Real | Quantized | Sums
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Joined:
+    """The sum of two activations of one shape, which waits for its quantizer."""
+
+    left: Quantized
+    right: Quantized
+    shape: Shape
+    name: str
+    functions: tuple[Function, ...] = ()
+
+
+Value = Constant | Real | Quantized | Sums | Joined
 
 
 def composed(functions: tuple[Function, ...]) -> Function:

@@ -9,10 +9,10 @@ import torch
 from celosia.host.files import write_whole
 from celosia.sim.errors import CelosiaError
 
-from .export import export
+from .export import export, export_float
 from .fit import accuracy, fit
 from .images import Images, digits, load
-from .networks import NETWORKS, teacher
+from .networks import FLOAT, NETWORKS, teacher
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +43,8 @@ def _run(options: argparse.Namespace) -> int:
         mirror=channels == 3,
     )
     print(f"{options.network}: {accuracy(network, judges):.2%} of {len(judges)} images")
-    model = export(network, (1, channels, side, side), options.network)
+    exporter = export_float if options.network in FLOAT else export
+    model = exporter(network, (1, channels, side, side), options.network)
     write_whole(options.out, model)
     print(f"{options.out}: {len(model):,} bytes")
     return 0

@@ -30,6 +30,19 @@ def export(network: nn.Module, shape: tuple[int, ...], name: str) -> bytes:
     return model.SerializeToString()
 
 
+def export_float(network: nn.Module, shape: tuple[int, ...], name: str) -> bytes:
+    """The .onnx bytes of a network in floating point, batch normalization folded by the exporter."""
+    stream = io.BytesIO()
+    network.eval()
+    torch.onnx.export(
+        network, (torch.zeros(shape),), stream, input_names=["image"], output_names=["logits"], dynamo=False, opset_version=17
+    )
+    model = onnx.load_from_string(stream.getvalue())
+    model.graph.name = name
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def compact(model: onnx.ModelProto) -> None:
     """Stores the weights of every Quant and BipolarQuant of one scale as int8, in place."""
     graph = model.graph

@@ -4,6 +4,7 @@ mlp1    one bit throughout: 784 - 320 - 320 - 10
 cnn1    one bit throughout: 3x3x16, pool, 3x3x32 (padded), pool, 3x3x64, 10
 a1      one-bit activations, weights of 8 bits: 3x3x16, pool, 3x3x32, pool, 10
 w1      one-bit weights, activations of 8 bits: 3x3x16, pool, 3x3x32, pool, 10
+cnn     in floating point, for `celosia quantize`: 3x3x16, pool, 3x3x32 (padded), pool, 3x3x32 (padded), pool, 64, 10
 cnv     the VGG-like binary network of the FINN papers, (N, 3, 32, 32): six convolutions 3x3 without padding
 """
 
@@ -32,6 +33,30 @@ def teacher(side: int) -> nn.Module:
         nn.Flatten(),
         nn.Dropout(0.3),
         nn.Linear(32 * left * left, 10),
+    )
+
+
+def cnn(side: int) -> nn.Module:
+    """In floating point: what post-training quantization starts from."""
+    left = (side - 2) // 2 // 2 // 2
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 32, 3, padding=1, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * left * left, 64, bias=False),
+        nn.BatchNorm1d(64),
+        nn.ReLU(),
+        nn.Linear(64, 10),
     )
 
 
@@ -133,4 +158,5 @@ def cnv(side: int) -> nn.Module:
     return nn.Sequential(*layers, qnn.QuantLinear(before, 10, bias=False, weight_quant=Weight8), logits())
 
 
-NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {"mlp1": mlp1, "cnn1": cnn1, "a1": a1, "w1": w1, "cnv": cnv}
+NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {"mlp1": mlp1, "cnn1": cnn1, "a1": a1, "w1": w1, "cnv": cnv, "cnn": cnn}
+FLOAT = ("cnn",)  # in floating point

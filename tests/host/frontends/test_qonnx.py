@@ -214,3 +214,16 @@ def test_an_input_annotated_as_whole_numbers(datatype: str, low: int, high: int)
     inputs = rng.integers(low, high + 1, (SAMPLES, 30)).astype(np.float32)
     inputs = np.where(inputs == 0, 1, inputs) if datatype == "BIPOLAR" else inputs
     np.testing.assert_array_equal(reference.run(graph, {"x": inputs})[graph.outputs[0]], net.execute(inputs, output)[0])
+
+
+@pytest.mark.parametrize(("function", "signed"), [("Relu", True), ("Clip", False)])
+def test_levels_that_a_function_leaves_out(function: str, signed: bool) -> None:
+    """Relu in front of signed bytes, Clip below the largest level: the requantization clips where they do."""
+    rng = np.random.default_rng(11)
+    net = QonnxWriter((1, 3, 6, 6))
+    x = net.node("Conv", [net.quant("x", 1 / 64), net.weights(rng.normal(size=(4, 3, 3, 3)), 1 / 32)])
+    limits = [net.constant(0.0), net.constant(1.5)] if function == "Clip" else []
+    x = net.quant(net.node(function, [x, *limits]), 1 / 128 if limits else 1 / 16, 8, signed=signed, rounding="FLOOR")
+    graph = check(net, x, images(rng, 3, 6, 6))
+    (layer,) = [node for node in graph.nodes if isinstance(node, Conv2D)]
+    assert (layer.requant.low, layer.requant.high) == ((0, 127) if signed else (-128, 64))

@@ -71,7 +71,7 @@ CASES: dict[str, tuple[Build, str]] = {
     "zero point": (lambda net: net.quant("x", 0.25, zero_point=0.5), "zero point must be a whole number, not 0.5"),
     "rounding": (lambda net: net.quant("x", 0.25, rounding="STOCHASTIC"), "rounding mode must be one of .*, not STOCHASTIC"),
     "levels": (normalized, "node 3 .*do not lie evenly on whole sums.*FLOOR"),
-    "branches": (branched, "joins two activations"),
+    "branches": (branched, "sum of two activations without a quantizer"),
     "negative pooling": (pooled_negative, "MaxPool.* stands before 4 channels' negative scales: pool behind the quantizer"),
     "wide output": (wide, "leaves the model with sums of .* values, and bytes carry up to 6,120"),
     "early flattening": (flattened_early, "reshape behind the quantizer"),
