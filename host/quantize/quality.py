@@ -7,12 +7,11 @@ fidelity     where the output is no row of classes: 1 - mean square of the diffe
 """
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from ...sim.errors import ModelError
+from ..labels import accuracy, check, has_classes
 from .network import Float32Array, FloatNetwork
 
 
@@ -34,27 +33,14 @@ class Judge:
         if self.measure == "fidelity":
             variance = float(np.var(self.answers.astype(np.float64))) or 1.0
             return 1 - float(np.square(answers.astype(np.float64) - self.answers).mean()) / variance
-        return float((answers.reshape(len(answers), -1).argmax(axis=1) == self.labels).mean())
+        return accuracy(answers, self.labels)
 
 
 def judge_of(network: FloatNetwork, answers: Float32Array, labels: npt.NDArray[np.generic] | None) -> Judge:
     """The judge for a float network's answers (N, ...). Raises ModelError where labels do not fit them."""
     shape = next((step.shape for step in network.steps if step.output == network.output), network.shape)
-    classes = prod(shape)
-    rows = max(shape[1:], default=1) == classes and classes > 1
     if labels is None:
         largest = answers.reshape(len(answers), -1).argmax(axis=1).astype(np.int64)
-        return Judge(measure="agreement" if rows else "fidelity", answers=answers, labels=largest)
-    if not rows:
-        raise ModelError(f"labels need a network with an output a class, and its output has the shape {shape}: leave them out")
-    if labels.shape != (len(answers),):
-        raise ModelError(f"the labels have the shape {labels.shape}, and must be ({len(answers)},): one a sample of the data")
-    if labels.dtype.kind not in "iu":
-        raise ModelError(f"the labels are {labels.dtype}, and must be whole numbers: the index of each sample's class")
-    whole = labels.astype(np.int64)
-    if whole.min() < 0 or whole.max() >= classes:
-        wrong = int(np.argmax((whole < 0) | (whole >= classes)))
-        raise ModelError(
-            f"label {wrong} is {whole[wrong]}, and must be one of 0 to {classes - 1}: the network has {classes} outputs"
-        )
+        return Judge(measure="agreement" if has_classes(shape) else "fidelity", answers=answers, labels=largest)
+    whole = check(labels, samples=len(answers), shape=shape)
     return Judge(measure="accuracy", answers=answers, labels=whole)

@@ -49,7 +49,7 @@ class Task:
         network = parse(content, path.name)
         tensor = Tensor(name=network.input, shape=network.shape, dtype="float32")
         x = samples.prepare(samples.read(data), tensor)
-        known = None if labels is None else samples.read(labels)
+        known = None if labels is None else samples.read(labels, "labels")
         runner = Runner(float_model(network, [network.output]), [network.output], _at_once(network))
         return Task(network=network, x=x, judge=judge_of(network, runner.run(x), known))
 
