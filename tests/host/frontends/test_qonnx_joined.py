@@ -71,7 +71,7 @@ def test_roundings_that_integers_do_not_do_are_refused() -> None:
     net = QonnxWriter((1, 2, 4, 4))
     x = net.quant("x", 0.25)
     output = net.quant(net.node("Add", [x, net.quant(x, 0.5, 8, rounding="FLOOR")]), 1.0, 8)
-    with pytest.raises(ModelError, match=r"of 65,536 pairs of values add up to another level in integers: use .*HALF_UP"):
+    with pytest.raises(ModelError, match=r"of 32,768 pairs of values add up to another level in integers: use .*HALF_UP"):
         qonnx.parse(net.data(output))
 
 

@@ -12,7 +12,7 @@ from qonnx_writer import Array, batched, execute
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "tests" / "training" / "models" / "mnist-cnn.onnx"
 DATA = ROOT.parent / "shared" / "data"
-LEAST = {"8": 0.992, "4": 0.99, "2": 0.96, "auto": 0.985}  # accuracy
+LEAST = {"8": 0.992, "4": 0.99, "2": 0.95, "auto": 0.985}  # accuracy
 
 
 def images(name: str) -> tuple[Array, Array]:
