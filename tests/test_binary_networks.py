@@ -11,9 +11,8 @@ from celosia.host.driver import FabricDevice
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
 from celosia.sim.engine import Simulator
-from fabrics import fabric_of
+from fabrics import BINARY, fabric_of
 
-FABRIC = "mini,rows=8,cols=8,requant_lanes=8,xnor_pixels=2"
 COUNT = 2  # samples
 
 BITS = {"bits": 1}
@@ -60,8 +59,8 @@ def run(name, fabric):
 def test_networks(name):
     """Every output, on the engines that the placement names."""
     graph, engines = NETWORKS[name]
-    assert [placement.engine for placement in place(graph, fabric_of(FABRIC))] == engines
-    found, expected, _ = run(name, FABRIC)
+    assert [placement.engine for placement in place(graph, fabric_of(BINARY))] == engines
+    found, expected, _ = run(name, BINARY)
     assert (found == expected).all()
     assert len(np.unique(expected)) > 1
 
@@ -69,8 +68,8 @@ def test_networks(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_cycles(name):
     """What the cost model says of every descriptor."""
-    _, _, counted = run(name, FABRIC)
-    cost = estimate(schedule(NETWORKS[name][0], fabric_of(FABRIC)))
+    _, _, counted = run(name, BINARY)
+    cost = estimate(schedule(NETWORKS[name][0], fabric_of(BINARY)))
     assert counted.cycles == COUNT * cost.cycles
     for record, predicted in zip(counted.descriptors, cost.counters.descriptors * COUNT, strict=False):
         for part in ("cycles", "busy", "weights", "activations", "output"):

@@ -21,11 +21,12 @@ from celosia.host.transport.link import Link
 from celosia.hw.config import FabricConfig, preset
 from celosia.hw.isa import DESCRIPTOR_WORDS, Command, Descriptor, Operation
 from celosia.sim.errors import DeviceError
+from fabrics import BINARY
 
 COUNT = 400
 """Rounds of the long run."""
 
-FABRICS = ("mini", "up5k")
+FABRICS = ("mini", "up5k", BINARY)
 _ROUNDS = 4  # of nonsense before one good network
 _NETWORKS = (networks.conv(1, (1, 4, 4, 3), 5, (3, 3)), networks.fully_connected(2, (1, 24), 6), networks.pool(3, (1, 4, 4, 3)))
 
@@ -102,7 +103,7 @@ def _open(simulator, config: FabricConfig) -> Link:
 def check_commands(seed: int, fabric: str | None = None) -> None:
     """Some rounds of nonsense, then a good network. A failure names the seed."""
     rng = np.random.default_rng(seed)
-    config = preset(fabric or FABRICS[seed % 2])
+    config = preset(fabric or FABRICS[seed % len(FABRICS)])
     simulator = wires.fabric(config)
     kinds = []
     try:
