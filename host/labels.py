@@ -31,6 +31,6 @@ def check(labels: npt.NDArray[np.generic], *, samples: int, shape: tuple[int, ..
     return whole
 
 
-def accuracy(answers: npt.NDArray[np.generic], labels: npt.NDArray[np.int64]) -> float:
+def accuracy(answers: npt.NDArray[np.generic], labels: npt.NDArray[np.integer]) -> float:
     """Share of the answers (N, ...) whose largest value is at the label's index."""
     return float((answers.reshape(len(answers), -1).argmax(axis=1) == labels).mean())

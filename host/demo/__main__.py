@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...sim.errors import CelosiaError, ToolError
 from ..device import Array
 from ..ir import Int8Array
+from ..labels import accuracy
 from ..session import Session
 
 HERE = Path(__file__).parent
@@ -35,7 +36,7 @@ class Digits:
 
     def accuracy(self, outputs: Array) -> float:
         """Share of the images whose greatest output is the right one."""
-        return float((outputs.argmax(axis=1) == self.labels[: len(outputs)]).mean())
+        return accuracy(outputs, self.labels[: len(outputs)])
 
 
 def load_digits() -> Digits:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..frontends.tflite_writer import ModelWriter
+from ..labels import accuracy
 from .layers import Adam, AveragePool, Conv, Depthwise, FloatArray, Layer
 
 HERE = Path(__file__).parent
@@ -99,11 +100,6 @@ def train(images: IntArray, labels: IntArray) -> Network:
             progress = (epoch * batches + number) / (EPOCHS * batches)
             adam.step(0.004 * (0.5 + 0.5 * np.cos(np.pi * progress)))
     return network
-
-
-def accuracy(outputs: npt.NDArray[np.generic], labels: IntArray) -> float:
-    """Share of samples whose greatest output is the right one."""
-    return float((outputs.argmax(axis=1) == labels).mean())
 
 
 def ranges(network: Network, images: IntArray) -> Mapping[str, Range]:
