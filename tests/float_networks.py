@@ -1,6 +1,7 @@
 """Random networks in floating point, as exporters write them, and what onnxruntime answers to them."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,3 +136,12 @@ def digits_network() -> tuple[bytes, Array, Array]:
         x = net.node("Relu", x) if layer else x
         x = net.node("Gemm", x, net.constant(weights), net.constant(bias))
     return net.data(net.node("Softmax", x)), images, stored.target.astype(np.int64)
+
+
+def write_digits(folder: Path) -> tuple[Array, Array]:
+    """digits.onnx with x.npy and y.npy, which it has not seen; gives all images and labels."""
+    model, x, labels = digits_network()
+    (folder / "digits.onnx").write_bytes(model)
+    np.save(folder / "x.npy", x[-450:])
+    np.save(folder / "y.npy", labels[-450:])
+    return x, labels

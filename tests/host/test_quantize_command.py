@@ -9,7 +9,7 @@ import pytest
 from celosia.host.cli import main
 from celosia.host.session import Session
 from fabrics import fabric_of
-from float_networks import FloatWriter, digits_network
+from float_networks import FloatWriter, write_digits
 from qonnx_writer import QonnxWriter, batched, execute
 
 
@@ -17,10 +17,7 @@ from qonnx_writer import QonnxWriter, batched, execute
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """digits.onnx with x.npy and y.npy, which it has not seen; files that do not fit it."""
     folder = tmp_path_factory.mktemp("quantize")
-    model, x, labels = digits_network()
-    (folder / "digits.onnx").write_bytes(model)
-    np.save(folder / "x.npy", x[-450:])
-    np.save(folder / "y.npy", labels[-450:])
+    x, labels = write_digits(folder)
     np.save(folder / "flat.npy", x.reshape(-1, 64))
     np.save(folder / "bytes.npy", (x * 16).astype(np.uint8))
     np.save(folder / "few.npy", labels[:7])

@@ -11,16 +11,13 @@ from celosia.host.quantize.task import Task
 from celosia.host.quantize.trial import Bench, Cost, Trial, chosen_of, front_of
 from celosia.hw.config import preset
 from celosia.sim.errors import ModelError
-from float_networks import digits_network
+from float_networks import write_digits
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     folder = tmp_path_factory.mktemp("digits")
-    model, x, labels = digits_network()
-    (folder / "digits.onnx").write_bytes(model)
-    np.save(folder / "x.npy", x[-450:])
-    np.save(folder / "y.npy", labels[-450:])
+    write_digits(folder)
     return Task.read(folder / "digits.onnx", folder / "x.npy", folder / "y.npy")
 
 
