@@ -46,10 +46,12 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
             f"an array of {config.rows} rows in {config.row_groups} groups by {config.pairs} pairs does not fit the "
             f"LFE5U-85F's {len(_MULTIPLIER_ROWS)} rows of {len(_MULTIPLIER_COLUMNS)} multipliers"
         )
+    # In the middle: activations come in from the left, and at the chip's very edge there are too few wires for them.
+    margin = (len(_MULTIPLIER_COLUMNS) - pitch * config.pairs) // 2
     places = {}
     for rows, y_multiplier, y_memory in zip(groups, _MULTIPLIER_ROWS, _MEMORY_ROWS, strict=True):
         for pair in range(config.pairs):
-            for place, row in enumerate(rows, pair * pitch):
+            for place, row in enumerate(rows, margin + pair * pitch):
                 site = f"cell_{row}_{pair}"
                 places[f"{site}.multiplier"] = _multiplier(place, y_multiplier)
                 places[f"{site}.bank"] = _memory(place, y_memory)
@@ -59,8 +61,8 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
         pair, index = divmod(lane, lanes_a_pair)
         place = len(groups[-1]) + index
         if place < pitch:
-            places[f"requantize_{lane}.multiplier_0"] = _multiplier(pair * pitch + place, _MULTIPLIER_ROWS[-1])
-            places[f"channels_{lane}"] = _memory(pair * pitch + place, _MEMORY_ROWS[-1])
+            places[f"requantize_{lane}.multiplier_0"] = _multiplier(margin + pair * pitch + place, _MULTIPLIER_ROWS[-1])
+            places[f"channels_{lane}"] = _memory(margin + pair * pitch + place, _MEMORY_ROWS[-1])
     # A byte of the activations lies in two neighbouring memories, in the middle of their row.
     blocks = 2 * config.rows
     first = (len(_MEMORY_COLUMNS) - blocks) // 2
@@ -71,7 +73,8 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
     for place, site in enumerate(_depthwise(config, range(2))):
         places[site] = _memory(place, _ACTIVATION_ROW)
     free = [(place, _ACTIVATION_ROW) for place in range(first + blocks, len(_MEMORY_COLUMNS))]
-    free += [(place, _MEMORY_ROWS[-1]) for place in range(pitch * config.pairs, len(_MEMORY_COLUMNS))]
+    free += [(place, _MEMORY_ROWS[-1]) for place in range(margin + pitch * config.pairs, len(_MEMORY_COLUMNS))]
+    free += [(place, _MEMORY_ROWS[-1]) for place in range(margin)]
     for site, (place, row) in zip((*_depthwise(config, range(2, 4)), *_SEQUENCER), free, strict=False):
         places[site] = _memory(place, row)
     return places

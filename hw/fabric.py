@@ -13,7 +13,7 @@ i --> loader --+--> program --> sequencer --> descriptor, launch
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -21,6 +21,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .compact.fabric import CompactFabric
 from .config import STREAM_BYTES, FabricConfig
 from .delay import delay
+from .in_turn import InTurn
 from .isa import Descriptor, Operation
 from .loader import Loader
 from .mac.array import SystolicArray
@@ -39,18 +40,23 @@ from .xnor.engine import XnorEngine
 from .xnor.feed import XnorFeed
 
 _STARTS = 4  # programs that may wait
-_LOAD_LATENCY = 2  # cycles from the loader to memories that always take what comes
+_LOAD_LATENCY = 3  # cycles from the loader to memories that always take what comes
 _CHANNELS_A_COPY = 4
 
 
 class Fabric(wiring.Component):
-    """One accelerator. `i` takes packets of `Command`, `o` gives packets of `Answer`: see `isa`."""
+    """One accelerator. `i` takes packets of `Command`, `o` gives packets of `Answer`: see `isa`.
+
+    Parameters: `config`, and `reset`, which puts it back to its beginning, memories aside, when it is high for as many cycles
+    as the longest pipeline has registers.
+    """
 
     MERGE_LATENCY = 1
     """Cycles that sums of other engines than the array take to the post-processing."""
 
-    def __init__(self, config: FabricConfig):
+    def __init__(self, config: FabricConfig, *, reset: ValueLike = 0):
         self.config = config
+        self._reset = Value.cast(reset)
         super().__init__({"i": In(stream.Signature(32)), "o": Out(stream.Signature(32))})
 
     @staticmethod
@@ -62,28 +68,32 @@ class Fabric(wiring.Component):
         m = Module()
         config = self.config
         if config.compact:
-            m.submodules.compact = compact = CompactFabric(config)
+            compact = self._put(m, platform, "compact", CompactFabric(config))
             connect(m, flipped(self.i), compact.i)
             connect(m, compact.o, flipped(self.o))
             return m
-        m.submodules.loader = loader = Loader(config)
-        m.submodules.sequencer = sequencer = Sequencer(config)
-        m.submodules.activations = activations = ActivationMemory(config)
-        m.submodules.weights = weights = WeightBuffer(config, step_latency=self.step_latency_of(config))
-        m.submodules.walker = walker = WindowWalker(config)
-        m.submodules.array = array = SystolicArray(config)
-        m.submodules.vector = vector = VectorUnit(config)
-        m.submodules.post = post = PostProcessor(config)
+        loader = self._put(m, platform, "loader", Loader(config))
+        sequencer = self._put(m, platform, "sequencer", Sequencer(config))
+        activations = self._put(m, platform, "activations", ActivationMemory(config))
+        weights = self._put(m, platform, "weights", WeightBuffer(config, step_latency=self.step_latency_of(config)))
+        walker = self._put(m, platform, "walker", WindowWalker(config))
+        array = self._put(m, platform, "array", SystolicArray(config))
+        vector = self._put(m, platform, "vector", VectorUnit(config))
+        post = self._put(m, platform, "post", PostProcessor(config))
         for unit in (ChannelParameters, DepthwiseUnit):
             latency = _LOAD_LATENCY + unit.load_latency_of(config)
             assert latency < Sequencer.FETCH_CYCLES, "a START would overtake a load"
-        m.submodules.store = store = Store(config)
-        m.submodules.starts = starts = SyncFIFO(width=loader.starts.payload.shape().width, depth=_STARTS)
+        store = self._put(m, platform, "store", Store(config))
+        coming = self._put(m, platform, "buffer_starts", StreamBuffer(loader.starts.payload.shape()))
+        starts = self._put(m, platform, "starts", SyncFIFO(width=len(coming.o.payload), depth=_STARTS))
 
-        # Loading
-        m.submodules.buffer_i = buffer = StreamBuffer(32)
-        connect(m, flipped(self.i), buffer.i)
-        connect(m, buffer.o, loader.i)
+        # Loading; the first of the buffers stands with whoever gives the words, the last with the loader.
+        words = flipped(self.i)
+        for name in ("buffer_i", "buffer_loader"):
+            buffer = self._put(m, platform, name, StreamBuffer(32))
+            connect(m, words, buffer.i)
+            words = buffer.o
+        connect(m, words, loader.i)
         connect(m, loader.weights, weights.i)
         connect(m, weights.load, array.load)
         m.d.comb += [
@@ -108,17 +118,18 @@ class Fabric(wiring.Component):
             sequencer.program.address.eq(delay(m, loader.program.address, _LOAD_LATENCY, name="program_address")),
             sequencer.program.data.eq(program_word),
         ]
-        connect(m, loader.starts, starts.w_stream)
+        connect(m, loader.starts, coming.i)
+        connect(m, coming.o, starts.w_stream)
         connect(m, starts.r_stream, sequencer.starts)
         # A WAIT comes two cycles or more behind its START.
-        m.d.sync += loader.idle.eq(sequencer.idle & ~starts.r_rdy)
+        m.d.sync += loader.idle.eq(sequencer.idle & ~starts.r_rdy & ~coming.o.valid)
 
         # Running a descriptor
         descriptor = Signal(Descriptor)
         results, address, xnor_done, xnor_selected = [post.write], walker.o_address, Const(0), Const(0)
         if config.xnor_pixels:
-            xnor_selected = descriptor.operation == Operation.XNOR
-            m.submodules.xnor = xnor = XnorEngine(config, word_latency=SystolicArray.LEVEL_LATENCY)
+            xnor_selected = self._runs(m, descriptor, Operation.XNOR)
+            xnor = self._put(m, platform, "xnor", XnorEngine(config, word_latency=SystolicArray.LEVEL_LATENCY))
             m.d.comb += [
                 xnor.start.eq(sequencer.launch & xnor_selected),
                 xnor.descriptor.eq(descriptor),
@@ -131,7 +142,7 @@ class Fabric(wiring.Component):
                 xnor.scanned.eq(post.scanned),
                 xnor.biases.eq(post.o_biases),
                 array.level.eq(xnor_selected),
-                vector.either.eq(descriptor.operation == Operation.OR),
+                vector.either.eq(self._runs(m, descriptor, Operation.OR)),
             ]
             results.append(xnor.write)
             address, xnor_done = Mux(xnor_selected, xnor.o_address, walker.o_address), xnor.done
@@ -140,7 +151,7 @@ class Fabric(wiring.Component):
         # next program begins, as nothing else is then.
         write, load = activations.write, loader.activations
         layout = data.StructLayout({"address": load.address.shape(), "data": load.data[:STREAM_BYTES].as_value().shape()})
-        m.submodules.buffer_activations = waiting = StreamBuffer(layout)
+        waiting = self._put(m, platform, "buffer_activations", StreamBuffer(layout))
         m.d.comb += [
             waiting.i.valid.eq(load.enable),
             loader.activations_ready.eq(waiting.i.ready),
@@ -172,17 +183,16 @@ class Fabric(wiring.Component):
         ]
         connect(m, walker.weights, weights.request)
         m.d.comb += [walker.weight_ready.eq(weights.ready), walker.weight_address.eq(weights.address)]
+        # The store's first address comes a cycle after `active`.
+        (storing,) = copies(m, platform, store.active, 1, name="storing")
         for name in ("address", "first", "end", "pad"):
-            source = Mux(store.active, getattr(store.read, name), getattr(walker.read, name))
+            source = Mux(storing, getattr(store.read, name), getattr(walker.read, name))
             m.d.comb += getattr(activations.read, name).eq(source)
 
-        is_operation = {
-            operation: descriptor.operation == operation for operation in (Operation.MAC, Operation.ADD, Operation.DEPTHWISE)
-        }
-        on_array, on_depthwise = is_operation[Operation.MAC], is_operation[Operation.DEPTHWISE]
+        on_array, on_depthwise = (self._runs(m, descriptor, each) for each in (Operation.MAC, Operation.DEPTHWISE))
         engines: list[tuple[Any, Any]] = [(on_array, array), (~Cat(on_array, on_depthwise, xnor_selected).any(), vector)]
         if config.depthwise_tiles:
-            m.submodules.depthwise = depthwise = DepthwiseUnit(config)
+            depthwise = self._put(m, platform, "depthwise", DepthwiseUnit(config))
             m.d.comb += [
                 depthwise.i.payload.eq(depthwise_word),
                 depthwise.i.valid.eq(delay(m, loader.depthwise.valid, _LOAD_LATENCY, name="depthwise")),
@@ -202,7 +212,7 @@ class Fabric(wiring.Component):
         self._merge(m, platform, post.i, [on_array, on_depthwise], [engine.o for _, engine in engines])
         m.d.comb += [
             array.i_address.eq(address),
-            vector.add.eq(is_operation[Operation.ADD]),
+            vector.add.eq(self._runs(m, descriptor, Operation.ADD)),
             store.i_data.eq(activations.o_data),
         ]
         for name in ("multiplier", "zero_point", "shift"):
@@ -214,21 +224,35 @@ class Fabric(wiring.Component):
             sequencer.activity.activations.eq(~walker.active & ~store.active),
         ]
 
-        # Answers: one sender at a time, the program's order.
-        m.submodules.buffer_o = buffer = StreamBuffer(32)
-        with m.If(store.active):
-            connect_stream(m, store.o, buffer.i)
-        with m.Else():
-            connect_stream(m, sequencer.o, buffer.i)
-        connect(m, buffer.o, flipped(self.o))
+        answers = self._put(m, platform, "answers", InTurn(32))
+        connect(m, store.o, answers.first)
+        connect(m, sequencer.o, answers.second)
+        connect(m, answers.o, flipped(self.o))
         return m
+
+    def _put(self, m, platform, name, unit):
+        """Makes `unit` a part of the fabric that has the reset in a register of its own: it has a thousand readers."""
+        if isinstance(self._reset, Const):
+            m.submodules[name] = unit
+            return unit
+        (reset,) = copies(m, platform, self._reset, 1, name=f"reset_{name}")
+        m.submodules[name] = ResetInserter(reset)(unit)
+        return unit
+
+    def _runs(self, m, descriptor, operation):
+        """Whether the descriptor is of that operation, from its launch on."""
+        register = Signal(name=f"runs_{operation.name.lower()}", reset_less=True)
+        m.d.sync += register.eq(descriptor.operation == operation)
+        return register
 
     def _merge(self, m, platform, target, selected, results):
         """The results of the engine that runs, of which the array is the first: the others, which are far from it, take
         `MERGE_LATENCY` more.
         """
         # Which engine runs holds still, so it may come late; a copy for each group of channels.
-        running = copies(m, platform, Cat(selected), self.config.cols // _CHANNELS_A_COPY, name="running")
+        running = copies(
+            m, platform, delay(m, Cat(selected), 1, name="selected"), self.config.cols // _CHANNELS_A_COPY, name="running"
+        )
 
         def one(group, name, array, vector, depthwise=None):
             on_array, on_depthwise = running[group]
@@ -240,8 +264,3 @@ class Fabric(wiring.Component):
             m.d.comb += number.eq(one(channel // _CHANNELS_A_COPY, f"other_{channel}", *values))
         flow = (Cat(engine.valid, engine.marks.as_value()) for engine in results)
         m.d.comb += Cat(target.valid, target.marks.as_value()).eq(one(0, "other_flow", *flow))
-
-
-def connect_stream(m, source, sink):
-    """Joins two streams under the condition of the enclosing statement."""
-    m.d.comb += [sink.valid.eq(source.valid), sink.payload.eq(source.payload), source.ready.eq(sink.ready)]

@@ -65,6 +65,14 @@ class Loader(wiring.Component):
             self.load_address.eq(payload),
             self.starts.payload.eq(address),
         ]
+        # What an address does is known before it comes.
+        begins = {  # by the command that it follows
+            "set_ring": Command.SET_RING,
+            "load_weights": Command.LOAD_WEIGHTS,
+            "load_channels": Command.LOAD_CHANNELS,
+            "load_depthwise": Command.LOAD_DEPTHWISE,
+        }
+        expects = {name: Signal(name=f"expects_{name}") for name in begins}
         # Registers decide which receiver a word waits for: ready has many readers, and the receivers are far away.
         takes = Signal(init=1)
         receivers = {  # of words; program memory takes what comes
@@ -81,15 +89,11 @@ class Loader(wiring.Component):
             with m.State("HEADER"), m.If(self.i.valid):
                 m.d.sync += [command.eq(incoming.command), left.eq(incoming.count)]
                 m.d.sync += self.ring.eq(incoming.command == Command.STREAM_WEIGHTS)
+                m.d.sync += [expects[name].eq(incoming.command == begun_by) for name, begun_by in begins.items()]
                 m.next = "ADDRESS"
             with m.State("ADDRESS"), m.If(self.i.valid):
                 m.d.sync += address.eq(payload)
-                m.d.comb += [
-                    self.set_ring.eq(command == Command.SET_RING),
-                    self.load_weights.eq(command == Command.LOAD_WEIGHTS),
-                    self.load_channels.eq(command == Command.LOAD_CHANNELS),
-                    self.load_depthwise.eq(command == Command.LOAD_DEPTHWISE),
-                ]
+                m.d.comb += [getattr(self, name).eq(expected) for name, expected in expects.items()]
                 with m.If((command == Command.START) | (command == Command.WAIT)):
                     m.d.sync += takes.eq(0)
                     m.next = "HOLD"

@@ -80,6 +80,7 @@ class Sequencer(wiring.Component):
         header = Signal(Header)
         m.d.comb += [header.count.eq(words), header.command.eq(Answer.DONE)]
 
+        m.d.sync += [self.launch.eq(0), self.launch_store.eq(0)]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid), resting.eq(1)]
@@ -94,15 +95,17 @@ class Sequencer(wiring.Component):
                 m.next = "SETTLE"
             with m.State("SETTLE"):
                 m.next = "LAUNCH"
-            with m.State("LAUNCH"):
-                m.next = "RUN"
                 with m.Switch(self.descriptor.operation):
                     with m.Case(Operation.END):
-                        m.next = "HEADER"
+                        pass
                     with m.Case(Operation.STORE):
-                        m.d.comb += self.launch_store.eq(1)
+                        m.d.sync += self.launch_store.eq(1)
                     with m.Default():
-                        m.d.comb += self.launch.eq(1)
+                        m.d.sync += self.launch.eq(1)
+            with m.State("LAUNCH"):
+                m.next = "HEADER"
+                with m.If(self.launch | self.launch_store):
+                    m.next = "RUN"
             with m.State("RUN"), m.If(finished):
                 m.next = "NEXT"
             with m.State("HEADER"):
@@ -141,9 +144,9 @@ class Sequencer(wiring.Component):
         m.submodules.reader = reader = ReadAhead(
             32, address_bits=ceil_log2(depth), count_bits=bits_for(depth), latency=Bank.LATENCY
         )
-        # All a cycle late, as what ends a layer comes late in its cycle; and one more, so that what is written needs no sum.
-        activity = delay(m, self.activity, 1, name="activity")
-        begin, finished = delay(m, begin, 1, name="begin"), delay(m, finished, 2, name="finished")
+        # All two cycles late, as it comes late in its cycle and from far; and one more, so that what is written needs no sum.
+        activity = delay(m, self.activity, 2, name="activity")
+        begin, finished = delay(m, begin, 2, name="begin"), delay(m, finished, 3, name="finished")
         record = Signal(Record, reset_less=True)  # of the layer, up to the last cycle
         more = {"cycles": 1, **{name: activity[name] for name in ("busy", "weights", "activations", "output")}}
         for name, value in more.items():

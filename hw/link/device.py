@@ -1,13 +1,16 @@
 """The fabric behind its link: what a board's top level joins to its pins."""
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import FabricConfig
+from ..delay import delay
 from ..fabric import Fabric
 from .endpoint import Endpoint
 from .uart import UartReceiver, UartTransmitter
+
+_RESET_LATENCY = 2
 
 
 class UartFabric(wiring.Component):
@@ -75,16 +78,17 @@ class FabricCore(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        fabric = Fabric(self.config)
-        m.submodules.fabric = ResetInserter(self.reset)(fabric)
+        reset = delay(m, self.reset, _RESET_LATENCY, name="reset")  # the endpoint may lie far away
+        resetting = self.reset | reset
+        m.submodules.fabric = fabric = Fabric(self.config, reset=reset)
         m.d.comb += [
             fabric.i.valid.eq(self.i.valid & ~self.i.ready),  # `ready` tells of the word that was taken a cycle ago
             fabric.i.payload.eq(self.i.payload),
             fabric.o.ready.eq(~self.o.valid),
         ]
-        m.d.sync += self.i.ready.eq(fabric.i.valid & fabric.i.ready & ~self.reset)
+        m.d.sync += self.i.ready.eq(fabric.i.valid & fabric.i.ready & ~resetting)
         with m.If(~self.o.valid):
-            m.d.sync += [self.o.payload.eq(fabric.o.payload), self.o.valid.eq(fabric.o.valid & ~self.reset)]
-        with m.Elif(self.o.ready | self.reset):
+            m.d.sync += [self.o.payload.eq(fabric.o.payload), self.o.valid.eq(fabric.o.valid & ~resetting)]
+        with m.Elif(self.o.ready | resetting):
             m.d.sync += self.o.valid.eq(0)
         return m

@@ -136,7 +136,7 @@ class DepthwiseUnit(wiring.Component):
     @staticmethod
     def load_latency_of(config: FabricConfig) -> int:
         """Cycles from the last word on `i` until a start may take its entry: a bank after the other gets it."""
-        return KERNEL * config.cols // STREAM_BYTES + 1
+        return KERNEL * config.cols // STREAM_BYTES + 2
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -169,7 +169,7 @@ class DepthwiseUnit(wiring.Component):
             ]
         (starting,) = copies(m, platform, self.start, 1, name="starting")
         start = delay(m, starting, 1, name="started")  # what is derived from the descriptor is ready by then
-        step = self._steps(m, self.start | starting | start)
+        step = self._steps(m, platform, self.start | starting | start)
         self._feed(m, start, step, control, lanes)
         centre = self._centre(m, start, delay(m, step, 1, name="stepped"), control)
         self._weights(m, start, centre.map_end, control, lanes)
@@ -177,7 +177,7 @@ class DepthwiseUnit(wiring.Component):
         m.d.comb += [self.o.valid.eq(late.valid), self.o.marks.eq(late.marks)]
         return m
 
-    def _steps(self, m, start):
+    def _steps(self, m, platform, start):
         """A strobe a step, a cycle late: the walker's, then `columns + 1` of our own that push the last centres out.
 
         Where the last result comes before the last push, the rest of the pushes ends with the next layer's start.
@@ -185,7 +185,7 @@ class DepthwiseUnit(wiring.Component):
         narrow, wide = (self._config.result_pace(wide=wide) for wide in (False, True))
         cycles = Signal(range(wide + 1), reset_less=True)
         m.d.sync += cycles.eq(Mux(self.descriptor.wide, wide, narrow))
-        given = delay(m, self.i_step, 1, name="step")
+        (given,) = copies(m, platform, self.i_step, 1, name="given")  # the array has the same registers, far away
         left = Signal(signed(18), init=-1)  # pushes that are left, less one
         pushes = delay(m, self.descriptor.output_columns, 1, name="pushes")
         timer = Signal.like(cycles, name="timer")
@@ -310,6 +310,7 @@ class DepthwiseUnit(wiring.Component):
             write.at.eq(target),
             write.word.eq(self.i.payload),
         ]
+        write = delay(m, write, 1, name="write")
 
         pointer = Signal(range(depth))
         words = []

@@ -81,7 +81,7 @@ class PostProcessor(wiring.Component):
         connect(m, flipped(self.i), partial.i)
         m.d.comb += [
             partial.start.eq(start),
-            partial.add.eq(descriptor.partial_in),
+            partial.add.eq(delay(m, descriptor.partial_in, 1, name="add")),
             partial.keep.eq(descriptor.partial_out),
         ]
         m.submodules.parameters = parameters = ChannelParameters(config)
@@ -98,7 +98,7 @@ class PostProcessor(wiring.Component):
 
         output_range = Signal(OutputRange, reset_less=True)
         for name in ("zero_point", "low", "high", "average", "round_once", "wide"):
-            m.d.sync += output_range[name].eq(descriptor[name])
+            m.d.sync += output_range[name].eq(delay(m, descriptor[name], 1, name=name))  # from one end of the chip
         ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
 
         now, beat, upper = self._beats(m, partial.o, output_range.wide)

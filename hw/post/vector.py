@@ -137,7 +137,7 @@ class VectorUnit(wiring.Component):
     """Element-wise sum (`add` high, see `FIRST_LOG2`), or maximum over the steps of a result with `MAX_OFFSET` (`add` low);
     beside an XNOR engine also the OR, bit by bit, with `either`.
 
-    Members: i_step with i_activations; `right` scales the second operand of ADD and holds still, with `add`, from two
+    Members: i_step with i_activations; `right` scales the second operand of ADD and holds still, with `add`, from three
     cycles before the first step on; `o` follows the last step of a result by `LATENCY` cycles. Sums are modulo
     2**`ACCUMULATOR_BITS`.
     """
@@ -162,8 +162,8 @@ class VectorUnit(wiring.Component):
         step = delay(m, self.i_step, 1, name="first_step")
         way = Signal(_Way)
         m.d.comb += [
-            way.add.eq(delay(m, self.add, 1, name="add")),
-            way.operand.eq(delay(m, Mux(self.add, self.right.as_value(), 0), 1, name="right")),
+            way.add.eq(delay(m, self.add, 2, name="add")),
+            way.operand.eq(delay(m, Mux(self.add, self.right.as_value(), 0), 2, name="right")),
             way.begin.eq(step.first),
             way.valid.eq(step.valid),
         ]

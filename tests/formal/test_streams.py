@@ -28,6 +28,25 @@ def buffer(hw):
     return p
 
 
+def in_turn(hw):
+    """Words leave in the order in which they were taken, whoever offers them."""
+    p = Proof()
+    p.m.submodules.dut = dut = hw("in_turn").InTurn(3)
+    sent, left = Signal(3), Signal(3)
+    for name in ("first", "second"):
+        sender = getattr(dut, name)
+        p.gives_stream(sender, name)
+        p.require(~(sender.valid & sender.ready) | (sender.payload == sent))
+    p.m.d.sync += sent.eq(sent + ((dut.first.valid & dut.first.ready) | (dut.second.valid & dut.second.ready)))
+    p.check(~(dut.first.ready & dut.second.ready))
+    p.m.d.comb += dut.o.ready.eq(p.free(1, "ready"))
+    p.keeps_stream_contract(dut.o)
+    with p.m.If(dut.o.valid & dut.o.ready):
+        p.m.d.sync += left.eq(left + 1)
+    p.check(~dut.o.valid | (dut.o.payload == left))
+    return p
+
+
 def read_ahead(hw):
     """Every word of a piece, in order, and the queue never overflows, whoever pauses."""
     p = Proof()
@@ -234,7 +253,7 @@ class AnyFabric(wiring.Component):
 def core(hw):
     p = Proof()
     device = hw("link.device")
-    fabric, device.Fabric = device.Fabric, lambda config: AnyFabric(p)
+    fabric, device.Fabric = device.Fabric, lambda config, reset: AnyFabric(p)
     try:
         p.m.submodules.dut = dut = device.FabricCore(hw.config())
         inner = dut.elaborate(None)
@@ -243,7 +262,8 @@ def core(hw):
         device.Fabric = fabric
     p.gives_stream(dut.i, "i")
     p.m.d.comb += [dut.o.ready.eq(p.free(1, "ready")), dut.reset.eq(p.free(1, "reset"))]
-    waits = p.past(dut.o.valid & ~dut.o.ready & ~dut.reset)
+    late = p.past(p.past(dut.reset))
+    waits = p.past(dut.o.valid & ~dut.o.ready & ~dut.reset & ~late)
     p.check(~p.started | ~waits | (dut.o.valid & (dut.o.payload == p.past(dut.o.payload))))
     return p
 
@@ -265,6 +285,25 @@ CASES = {
                 old="with m.If(self.o.ready | ~valid):",
                 new="with m.If(self.o.ready | ~held):",
                 what="a waiting word is replaced",
+            ),
+        ),
+    ),
+    ("in_turn.py", "InTurn", "first second o"): Case(
+        name="words leave as they were taken",
+        make=in_turn,
+        cycles=9,
+        faults=(
+            Fault(
+                file="in_turn.py",
+                old="(turn & there) | (~turn & ~here & self.second.valid)",
+                new="(turn & there) | (~turn & ~self.first.valid & self.second.valid)",
+                what="the second's turn comes while a word of the first's waits",
+            ),
+            Fault(
+                file="in_turn.py",
+                old="sender.ready.eq(buffer.i.ready & takes)",
+                new="sender.ready.eq(buffer.i.ready)",
+                what="a word is taken that nobody keeps",
             ),
         ),
     ),
@@ -397,7 +436,7 @@ CASES = {
         faults=(
             Fault(
                 file="link/device.py",
-                old="with m.Elif(self.o.ready | self.reset):",
+                old="with m.Elif(self.o.ready | resetting):",
                 new="with m.Else():",
                 what="a word that nobody took is gone",
             ),

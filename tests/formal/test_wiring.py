@@ -21,7 +21,7 @@ lets words be taken back."""
 
 BLOCKS = [
     *("Loader", "Sequencer", "ActivationMemory", "WeightBuffer", "WindowWalker", "SystolicArray", "VectorUnit"),
-    *("PostProcessor", "DepthwiseUnit", "Store", "StreamBuffer"),
+    *("PostProcessor", "DepthwiseUnit", "Store", "StreamBuffer", "InTurn"),
 ]
 COMPACT_BLOCKS = [
     *("Loader", "CompactSequencer", "ByteMemory", "WeightBuffer", "SinglePortMemory", "ByteWalker", "Columns"),
@@ -107,15 +107,9 @@ CASES = {
         faults=(
             Fault(
                 file="fabric.py",
-                old="connect_stream(m, store.o, buffer.i)",
-                new="m.d.comb += buffer.i.valid.eq(store.o.valid & store.read.end[0])",
+                old="connect(m, store.o, answers.first)",
+                new="m.d.comb += answers.first.valid.eq(store.o.valid & store.read.end[0])",
                 what="a store's word is taken back",
-            ),
-            Fault(
-                file="fabric.py",
-                old="with m.If(store.active):",
-                new="with m.If(walker.active):",
-                what="the answer's stream changes hands while a word waits",
             ),
         ),
     ),

@@ -20,6 +20,7 @@ TESTS = {
     "delay.py": "hw/mac/test_cell.py hw/test_sequencer.py",
     "engine.py": "hw/mac/test_array.py",
     "fabric.py": "hw/test_fabric.py",
+    "in_turn.py": "hw/test_in_turn.py",
     "isa.py": "hw/test_isa.py",
     "loader.py": "hw/test_loader.py",
     "readahead.py": "hw/test_readahead.py hw/test_store.py",

@@ -14,7 +14,7 @@ from celosia.hw.link import device
 
 def test_words_through_the_core(bench, stalls, monkeypatch):
     """With an echo in the fabric's place: the n-th word comes back plus n."""
-    monkeypatch.setattr(device, "Fabric", lambda config: _Echo())
+    monkeypatch.setattr(device, "Fabric", lambda config, reset: _Echo(reset))
     core = device.FabricCore(preset("mini"))
     words = bench.rng.integers(0, 1 << 31, 120).tolist()
     received = []
@@ -30,7 +30,7 @@ def test_words_through_the_core(bench, stalls, monkeypatch):
 
 
 def test_reset_forgets_what_is_under_way(bench, monkeypatch):
-    monkeypatch.setattr(device, "Fabric", lambda config: _Echo())
+    monkeypatch.setattr(device, "Fabric", lambda config, reset: _Echo(reset))
     core = device.FabricCore(preset("mini"))
 
     async def testbench(ctx):
@@ -38,7 +38,7 @@ def test_reset_forgets_what_is_under_way(bench, monkeypatch):
         await bench.ticks(ctx, 4)
         assert ctx.get(core.o.valid)
         bench.put(ctx, core, reset=1)
-        await bench.ticks(ctx, 3)
+        await bench.ticks(ctx, 6)
         assert not ctx.get(core.o.valid)
         assert not ctx.get(core.i.ready)
         bench.put(ctx, core, reset=0)
@@ -49,7 +49,7 @@ def test_reset_forgets_what_is_under_way(bench, monkeypatch):
     bench.run(core, testbench)
 
 
-def _Echo():  # a fabric's streams, and a count that a reset clears
+def _Echo(reset):  # a fabric's streams, and a count that a reset clears
     from amaranth.hdl import Module, Signal
     from amaranth.lib import stream, wiring
     from amaranth.lib.wiring import In, Out
@@ -65,6 +65,8 @@ def _Echo():  # a fabric's streams, and a count that a reset clears
             m.d.comb += self.i.ready.eq(self.o.ready)
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += count.eq(count + 1)
+            with m.If(reset):
+                m.d.sync += count.eq(0)
             return m
 
     return Echo()
