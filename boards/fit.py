@@ -23,12 +23,12 @@ def shortages(board: Board, config: FabricConfig) -> tuple[str, ...]:
 
 def largest_fit(board: Board) -> FabricConfig | None:
     """The preset of most MAC a cycle that fits, and of those the one with the largest memories."""
-    fitting = [config for config in presets() if not shortages(board, config)]
-    return max(
-        fitting,
+    largest_first = sorted(
+        presets(),
         key=lambda config: (config.macs_per_cycle, config.weight_bytes, config.activation_bytes),
-        default=None,
+        reverse=True,
     )
+    return next((config for config in largest_first if not shortages(board, config)), None)
 
 
 def check_fit(board: Board, config: FabricConfig) -> None:
