@@ -63,12 +63,12 @@ def sparse(m, noise, accumulator):
 
 
 def test_accumulators_forms_are_equal():
-    assert first_difference(Accumulator, cycles=20_000, drive=sparse, platform=UltraPlus) is None
+    assert first_difference(Accumulator, cycles=10_000, drive=sparse, platform=UltraPlus) is None
 
 
 @pytest.mark.parametrize(("x", "y"), [*SHAPES, (signed(14), unsigned(15))])
 def test_products_forms_are_equal(x, y):
-    assert first_difference(lambda: Product(x, y), cycles=20_000, platform=UltraPlus) is None
+    assert first_difference(lambda: Product(x, y), cycles=10_000, platform=UltraPlus) is None
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_shapes_of_the_primitive(x, y):
 
 @pytest.mark.parametrize(("x", "y"), SHAPES)
 def test_the_primitive_multiplies_alike(x, y):
-    assert first_difference(lambda: Multiplier(x, y), cycles=20_000) is None
+    assert first_difference(lambda: Multiplier(x, y), cycles=10_000) is None
 
 
 def test_a_wrong_primitive_is_noticed(monkeypatch):
