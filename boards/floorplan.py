@@ -31,11 +31,11 @@ _MEMORY_COLUMNS = (
     62, 64, 69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93, 96, 98, 100, 102, 105, 107, 109, 111, 114, 116, 118, 120,
 )  # fmt: skip
 _MEMORIES = 4  # of a block
-_AT_THE_EDGE = (
-    ("program.0", "program.1", "program.2", "program.3"),
-    ("records.0", "records.1", "link.incoming", "link.outgoing"),
-)
-"""Memories of the sequencer and of the link, by row."""
+_BESIDE_THE_ARRAY = {  # by row of block RAM: left, where the pins of most links are, and right
+    22: (("", ""), ("records.0", "records.1")),
+    46: (("", ""), ("program.2", "program.3")),
+    70: (("link.incoming", "link.outgoing"), ("program.0", "program.1")),
+}
 
 
 def lfe5u_85(config: FabricConfig) -> dict[str, str]:
@@ -50,8 +50,8 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
             f"an array of {config.rows} rows in {config.row_groups} groups by {config.pairs} pairs does not fit the "
             f"LFE5U-85F's {len(_MULTIPLIER_ROWS)} rows of {len(_MULTIPLIER_COLUMNS)} multipliers"
         )
-    # Off the left edge: activations come in from there, and at the very edge there are too few wires for them.
-    margin = len(_MULTIPLIER_COLUMNS) - pitch * config.pairs
+    # In the middle: activations come in from the left, and at the chip's very edge there are too few wires for them.
+    margin = (len(_MULTIPLIER_COLUMNS) - pitch * config.pairs) // 2
     places = {}
     for rows, y_multiplier, y_memory in zip(groups, _MULTIPLIER_ROWS, _MEMORY_ROWS, strict=True):
         for pair in range(config.pairs):
@@ -76,9 +76,10 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
     for place, site in enumerate((*_depthwise(config, range(2)), *[""] * blocks, *_depthwise(config, range(2, 4)))):
         if site:
             places[site] = _memory(place, _ACTIVATION_ROW)
-    # What the array leaves free at the left edge, where the pins of the link are as well.
-    for row, sites in zip(reversed(_MEMORY_ROWS), _AT_THE_EDGE, strict=False):
-        places.update((site, _memory(place, row)) for place, site in enumerate(sites[:margin]))
+    # What the array leaves free to both sides.
+    for row, (left, right) in _BESIDE_THE_ARRAY.items():
+        ends = [*range(margin), *range(margin + pitch * config.pairs, len(_MEMORY_COLUMNS))]
+        places.update((site, _memory(place, row)) for place, site in zip(ends, (*left, *right), strict=False) if site)
     return places
 
 

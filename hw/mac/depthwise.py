@@ -19,7 +19,7 @@ which the memory gives a row a cycle, come just in time.
     cycle  1 step   2, 3 line buffers   4 window   5 mask   6, 7, 8 products, first row   9 second row   10 third row
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,6 +40,7 @@ TAPS = KERNEL * KERNEL
 _SUM_BITS = 19  # of nine products
 _LEVELS = 2  # additions between registers: two of such short chains are as slow as one of the requantizer's
 
+_CROSSING = 3  # cycles from one half of the channels to the other
 _GROUP = 4  # lanes that share a copy of what all of them take
 
 
@@ -136,7 +137,7 @@ class DepthwiseUnit(wiring.Component):
     @staticmethod
     def load_latency_of(config: FabricConfig) -> int:
         """Cycles from the last word on `i` until a start may take its entry: a bank after the other gets it."""
-        return KERNEL * config.cols // STREAM_BYTES + 2
+        return KERNEL * config.cols // STREAM_BYTES + 1 + _CROSSING
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -313,18 +314,20 @@ class DepthwiseUnit(wiring.Component):
         write = delay(m, write, 1, name="write")
 
         pointer = Signal(range(depth))
-        words = []
-        for index in range(quads):
+        words: list[Value] = [Const(0)] * quads
+        quarters = config.cols // STREAM_BYTES
+        # From bank to bank, which lie along the chip by their channels: those of the upper half far from the others.
+        for place, index in enumerate(sorted(range(quads), key=lambda index: index % quarters)):
             bank = Bank(width=8 * STREAM_BYTES, depth=depth, site=f"depthwise.weights_{index}")
             m.submodules[f"weights_{index}"] = bank
-            write = delay(m, write, 1, name=f"write_{index}")  # from bank to bank, which lie along the chip
+            write = delay(m, write, _CROSSING if place == quads // 2 else 1, name=f"write_{index}")
             m.d.comb += [
                 bank.i_address.eq(pointer),
                 bank.write.enable.eq(write.enable[index]),
                 bank.write.address.eq(write.at),
                 bank.write.data.eq(write.word),
             ]
-            words.append(bank.o_data)
+            words[index] = bank.o_data
         read_bytes = Cat(*words)
         for channel, lane in enumerate(lanes):
             m.d.comb += [

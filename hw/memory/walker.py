@@ -97,9 +97,9 @@ class WindowWalker(wiring.Component):
         self._pace(m, turn, following)
         m.d.comb += [
             self.weights.start.eq(start),
-            self.weights.base.eq(descriptor.weight_base),
-            self.weights.ring.eq(descriptor.stream_weights),
-            self.weights.repeat.eq(descriptor.repeat),
+            self.weights.base.eq(delay(m, descriptor.weight_base, 1, name="base")),
+            self.weights.ring.eq(delay(m, descriptor.stream_weights, 1, name="ring")),
+            self.weights.repeat.eq(delay(m, descriptor.repeat, 1, name="repeat")),
             self.weights.step.eq(self.taken),
             self.weights.result_end.eq(turn.result_end),
             self.weights.release.eq(turn.release),

@@ -102,6 +102,7 @@ class PostProcessor(wiring.Component):
         ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
 
         now, beat, upper = self._beats(m, partial.o, output_range.wide)
+        uppers = copies(m, platform, upper, -(-config.requant_lanes // _LANES_A_COPY), name="upper")
         # The parameters of the next tile come right behind this one's last pass.
         assert PartialSums.EARLY + 2 == ChannelParameters.ADVANCE_LATENCY
         narrow, wide = (
@@ -131,7 +132,7 @@ class PostProcessor(wiring.Component):
                 chosen = Array(choices)[beat] if lag else choices[0]
                 m.d.comb += port.eq(delay(m, chosen, lag, name=f"chosen_{lane}"))
             m.d.comb += [
-                requantize.i_upper.eq(delay(m, upper, lag, name=f"upper_{lane}")),
+                requantize.i_upper.eq(delay(m, uppers[lane // _LANES_A_COPY], lag, name=f"upper_{lane}")),
                 requantize.i_range.eq(OutputRange(ranges[lane // _LANES_A_COPY])),
             ]
             results.append(requantize.o)
@@ -145,22 +146,25 @@ class PostProcessor(wiring.Component):
         return m
 
     def _beats(self, m, results, wide):
-        """What is done with the held result: (the beat, its index, whether this is its upper part)."""
+        """What is done with the held result: (the beat, its index, whether its upper part comes in the next cycle)."""
         config = self._config
         last = config.beats - 1
         now = Signal(_Beat)
         beat = Signal(range(max(config.beats, 2)))
-        busy, upper = Signal(), Signal()
+        busy, upper, coming = Signal(), Signal(), Signal()
         marks = Signal(Marks, reset_less=True)
         at_end = beat == last
         with m.If(results.valid):
-            m.d.sync += [marks.eq(results.marks), busy.eq(1), beat.eq(0), upper.eq(wide)]
+            m.d.sync += [marks.eq(results.marks), busy.eq(1), beat.eq(0)]
+            m.d.comb += coming.eq(wide)
         with m.Elif(upper):
-            m.d.sync += upper.eq(0)
+            m.d.comb += coming.eq(0)
         with m.Else():
-            m.d.sync += [beat.eq(Mux(at_end, 0, beat + 1)), busy.eq(busy & ~at_end), upper.eq(busy & ~at_end & wide)]
+            m.d.sync += [beat.eq(Mux(at_end, 0, beat + 1)), busy.eq(busy & ~at_end)]
+            m.d.comb += coming.eq(busy & ~at_end & wide)
+        m.d.sync += upper.eq(coming)
         m.d.comb += [now.valid.eq(busy & ~upper), now.end.eq(at_end), now.marks.eq(marks)]
-        return now, beat, upper
+        return now, beat, coming
 
     def _bytes(self, packs, value):
         """Of that many results, or that address of one."""

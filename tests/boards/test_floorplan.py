@@ -1,5 +1,6 @@
 """The floorplan of the LFE5U-85F: every multiplier and block RAM of the whole fabric has a place of its own on the chip."""
 
+import itertools
 import re
 from collections import Counter
 
@@ -37,7 +38,7 @@ def test_everything_has_a_place_of_its_own():
             placed[instance.type].append(instance.attrs.get("BEL", f"no place for a {instance.type}"))
     for kind, places in placed.items():
         assert all(re.fullmatch(SITES[kind], place) for place in places), places
-    assert max(Counter(sum(placed.values(), [])).values()) == 1
+    assert max(Counter(itertools.chain(*placed.values())).values()) == 1
     assert len(placed["MULT18X18D"]) == config.rows * config.pairs + config.requant_lanes
 
 
