@@ -26,7 +26,7 @@ def main() -> None:
         if job.name == "ic01":
             console.print(whole_sets.starved(job, figures))
     console.print(simulators.compare(figures))
-    console.print(binary.frames(clock, figures))
+    console.print(binary.frames(times.clock_of(binary.BOTH), figures))
     console.print(binary.accuracies(figures))
     console.print(xnor.last(figures))
     console.print(verification.table(figures))

@@ -16,16 +16,25 @@ _SECONDS = 1.0  # of repetition
 _BOARD_FIGURES = ("fmax_mhz", "clock_mhz", "lut4", "ff", "dsp", "bram")
 
 
-def confirmed_clock(figures: Figures) -> float | None:
-    """MHz at which the board's last build of the fabric runs, None where there is none; fills in that build's figures."""
+def clock_of(fabric: str) -> float | None:
+    """MHz at which the board's last build runs, None where that was none of this fabric."""
     result = measured().get(BOARD)
-    if result is None or result["fabric"] != FABRIC:
+    if result is None or result["fabric"] != fabric:
         return None
+    return min(float(result["clock_mhz"]), float(result["fmax_mhz"]))
+
+
+def confirmed_clock(figures: Figures) -> float | None:
+    """`clock_of` the fabric that is measured; fills in that build's figures."""
+    clock = clock_of(FABRIC)
+    if clock is None:
+        return None
+    result = measured()[BOARD]
     for name in _BOARD_FIGURES:
         figures[f"{BOARD}.{name}"] = float(result[name])
     figures[f"{BOARD}.date"] = result["date"]
     figures[f"{BOARD}.tools"] = ", ".join(f"{tool} {version}" for tool, version in result.get("tools", {}).items())
-    return min(float(result["clock_mhz"]), float(result["fmax_mhz"]))
+    return clock
 
 
 def table(clock: float | None) -> Table:
