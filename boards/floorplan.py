@@ -31,11 +31,8 @@ _MEMORY_COLUMNS = (
     62, 64, 69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93, 96, 98, 100, 102, 105, 107, 109, 111, 114, 116, 118, 120,
 )  # fmt: skip
 _MEMORIES = 4  # of a block
-_BESIDE_THE_ARRAY = {  # by row of block RAM: left, where the pins of most links are, and right
-    22: (("", ""), ("records.0", "records.1")),
-    46: (("", ""), ("program.2", "program.3")),
-    70: (("link.incoming", "link.outgoing"), ("program.0", "program.1")),
-}
+_LEFT_OF_THE_ARRAY = {70: ("link.incoming", "link.outgoing")}  # by row of block RAM; the pins of most links are there too
+_RIGHT_OF_THE_ARRAY = {22: ("records.0", "records.1"), 46: ("program.2", "program.3"), 70: ("program.0", "program.1")}
 
 
 def lfe5u_85(config: FabricConfig) -> dict[str, str]:
@@ -73,13 +70,13 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
     for block, place in enumerate(range(first, first + blocks)):
         places[f"activations_{block // 2}.{block % 2}"] = _memory(place, _ACTIVATION_ROW)
     # To both sides of them the depthwise unit, its first channels left, the others right.
-    for place, site in enumerate((*_depthwise(config, range(2)), *[""] * blocks, *_depthwise(config, range(2, 4)))):
-        if site:
+    for begin, quarters in ((0, range(2)), (first + blocks, range(2, 4))):
+        for place, site in enumerate(_depthwise(config, quarters), begin):
             places[site] = _memory(place, _ACTIVATION_ROW)
     # What the array leaves free to both sides.
-    for row, (left, right) in _BESIDE_THE_ARRAY.items():
-        ends = [*range(margin), *range(margin + pitch * config.pairs, len(_MEMORY_COLUMNS))]
-        places.update((site, _memory(place, row)) for place, site in zip(ends, (*left, *right), strict=False) if site)
+    for begin, rows_of_sites in ((0, _LEFT_OF_THE_ARRAY), (margin + pitch * config.pairs, _RIGHT_OF_THE_ARRAY)):
+        for y, sites in rows_of_sites.items():
+            places.update((site, _memory(place, y)) for place, site in enumerate(sites, begin))
     return places
 
 

@@ -95,6 +95,7 @@ class WindowWalker(wiring.Component):
         (start,) = copies(m, platform, self.start, 1, name="start")
         turn, following = self._queue(m, start, self._loops(m, start))
         self._pace(m, turn, following)
+        # The buffer's start comes a cycle late, and so may what it reads of the descriptor, which lies far from it.
         m.d.comb += [
             self.weights.start.eq(start),
             self.weights.base.eq(delay(m, descriptor.weight_base, 1, name="base")),
