@@ -5,7 +5,7 @@
 nextpnr times no path inside the primitive, so all three registers are used; registers outside would not count.
 """
 
-from amaranth.hdl import ClockSignal, Instance, Module, Shape, Signal
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,10 +46,14 @@ class Multiplier(wiring.Component):
     def _ecp5(self, m, platform):
         operands = {"A": self.i_x, "B": self.i_y}
         product = Signal(_PRODUCT_BITS)
+        below = 0  # bits of the product that are always 0
         ports = {"i_CLK0": ClockSignal(), "i_CE0": 1, "i_RST0": 0}
         for name, operand in operands.items():
+            # At the port's upper end: a sign that is extended would have a reader a bit.
+            above = PORT_BITS - len(operand) if operand.shape().signed else 0
+            below += above
             wide = Signal(Shape(PORT_BITS, operand.shape().signed), name=name.lower())
-            m.d.comb += wide.eq(operand)
+            m.d.comb += wide.eq(Cat(Const(0, above), operand))
             ports |= {f"i_{name}{bit}": wide[bit] for bit in range(PORT_BITS)}
             ports |= {f"i_SIGNED{name}": int(operand.shape().signed), f"i_SOURCE{name}": 0}
         ports |= {f"o_P{bit}": product[bit] for bit in range(_PRODUCT_BITS)}
@@ -58,4 +62,4 @@ class Multiplier(wiring.Component):
         m.submodules.mult18x18d = Instance(
             "MULT18X18D", p_CLK0_DIV="ENABLED", p_GSR="DISABLED", p_RESETMODE="SYNC", **ports, **placed_at(platform, self._site)
         )
-        m.d.comb += self.o.eq(product)
+        m.d.comb += self.o.eq(product[below:])
