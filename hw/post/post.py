@@ -114,8 +114,9 @@ class PostProcessor(wiring.Component):
         groups = -(-config.cols // _LANES_A_COPY)
         holds = copies(m, platform, delay(m, partial.early, PartialSums.EARLY - 1, name="early_valid"), groups, name="hold")
         for channel, number in enumerate(partial.o.sums):
+            average = OutputRange(ranges[channel % config.requant_lanes // _LANES_A_COPY]).average
             with m.If(holds[channel // _LANES_A_COPY]):
-                m.d.sync += [held[channel].eq(number), negative[channel].eq(output_range.average & (number < 0))]
+                m.d.sync += [held[channel].eq(number), negative[channel].eq(average & (number < 0))]
         # What a beat chooses among takes a register more.
         lag = int(config.beats > 1)
         results = []

@@ -56,7 +56,6 @@ _PART_PRODUCT_BITS = NARROW_BITS + MULTIPLIER_BITS
 _PRODUCT_BITS = ACCUMULATOR_BITS + MULTIPLIER_BITS
 _PRODUCT_CYCLES = 5
 _SUM_CYCLES = 2 + _PRODUCT_CYCLES + 1  # until both parts' products are one
-_LEVELS = 2  # additions between registers: half the flip-flops
 _DROPPED = _NUDGE - MAX_LEFT_SHIFT  # bits of the product that every shift drops
 _SHIFT_STAGES = ((32, 16), (8, 4), (2, 1))
 _RESULT_BITS = 10  # of a shifted product, which is twice the result: where it does not fit, |y| is 256 or more
@@ -148,7 +147,7 @@ class RequantizeLane(wiring.Component):
 
         # The half that rounds is a carry out of the bit below the unit.
         negative = delay(m, negative, _SUM_CYCLES + len(_SHIFT_STAGES), name="negative")
-        doubled = Signal(signed(_RESULT_BITS + 1))
+        doubled = Signal(signed(_RESULT_BITS + 1), reset_less=True)
         half = Cat(shifted[0] & ~average, shifted[1:]).as_signed()
         point = Cat(Const(1, 1), self.i_range.zero_point).as_signed()
         m.d.sync += doubled.eq(add(m, platform, point, half, doubled.shape(), name="pointed", y_flip=negative))
@@ -162,7 +161,9 @@ class RequantizeLane(wiring.Component):
         away = delay(m, Cat(outside & sign, outside & ~sign), 1, name="away")
         below, above = delay(m, Mux(away.any(), away, signs), 1, name="range")
         inside = delay(m, placed[:8], 2, name="inside")
-        m.d.sync += self.o.eq(Mux(below, self.i_range.low, Mux(above, self.i_range.high, inside)))
+        result = Signal(signed(8), reset_less=True)
+        m.d.sync += result.eq(Mux(below, self.i_range.low, Mux(above, self.i_range.high, inside)))
+        m.d.comb += self.o.eq(result)
         return m
 
     def _multiply(self, m, platform, part, multiplier, nudge):
@@ -213,9 +214,7 @@ class RequantizeLane(wiring.Component):
             total = add(m, platform, most, nudged[_REST_BITS:].as_signed(), signed(len(upper) - _REST_BITS), name="upper")
             m.d.sync += upper.eq(Cat(nudged[:_REST_BITS], total))
             return upper
-        m.submodules.upper = product = CarryMultiplier(
-            part.shape(), factor.shape(), addend=signed(2), addend_log2=place, levels=_LEVELS
-        )
+        m.submodules.upper = product = CarryMultiplier(part.shape(), factor.shape(), addend=signed(2), addend_log2=place)
         m.d.comb += [product.i_x.eq(part), product.i_y.eq(factor), product.i_addend.eq(nudge)]
         return delay(m, product.o, Multiplier.LATENCY + 1 - product.latency, name="upper")
 
