@@ -100,8 +100,9 @@ class Fabric(wiring.Component):
             weights.load_at.eq(loader.load_weights),
             weights.load_address.eq(loader.load_address),
             weights.load_ring.eq(loader.ring),
-            weights.set_ring.eq(loader.set_ring),
-            weights.ring_base.eq(loader.load_address),
+            # The first word that the ring could take comes behind two others, and the weights are far away.
+            weights.set_ring.eq(delay(m, loader.set_ring, 2, name="set_ring")),
+            weights.ring_base.eq(delay(m, loader.load_address[: len(weights.ring_base)], 2, name="ring_base")),
         ]
         # Memories that always take what comes lie far apart: each has a register of its own for the loader's words.
         channel_word, program_word, depthwise_word = (

@@ -85,7 +85,7 @@ class WeightBuffer(wiring.Component):
         first = Signal(bits)
         size = Signal(bits + 1)
         occupied = Signal(bits + 1)  # words that the loader may not overwrite
-        room = Signal()  # there is another; words are claimed many cycles apart, so it may come late
+        room = Signal()  # there is another; words are claimed four cycles apart or more, so it may come three cycles late
         loaded = Signal()  # a ring word has been written
         released = Signal()  # the walker has taken a ring word for the last time
         claimed = Signal()  # a ring word begins to be written
@@ -94,9 +94,10 @@ class WeightBuffer(wiring.Component):
         arrived = delay(m, loaded, SystolicArray.LOAD_LATENCY, name="arrived")
         self._read(m, first, arrived, released)
 
+        late = delay(m, claimed, 1, name="claimed")
         drained = delay(m, released, self._step_latency, name="drained")
         m.d.sync += [
-            occupied.eq(occupied + claimed - drained),
+            occupied.eq(occupied + late - drained),
             room.eq(occupied != size),
         ]
         with m.If(self.set_ring):
