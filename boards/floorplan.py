@@ -83,7 +83,8 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
 def _depthwise(config: FabricConfig, quarters: Iterable[int]) -> Iterable[str]:
     """The depthwise unit's memories that hold what some quarters of the channels need."""
     for quarter in quarters:
-        yield from (f"depthwise.line_{line}.{quarter}" for line in range(KERNEL - 1))
+        side, block = divmod(quarter, 2)
+        yield from (f"depthwise.line_{line}.{side}.{block}" for line in range(KERNEL - 1))
         yield from (f"depthwise.weights_{column * config.cols // STREAM_BYTES + quarter}" for column in range(KERNEL))
 
 

@@ -191,7 +191,8 @@ class Fabric(wiring.Component):
             m.d.comb += getattr(activations.read, name).eq(source)
 
         on_array, on_depthwise = (self._runs(m, descriptor, each) for each in (Operation.MAC, Operation.DEPTHWISE))
-        engines: list[tuple[Any, Any]] = [(on_array, array), (~Cat(on_array, on_depthwise, xnor_selected).any(), vector)]
+        vector_runs = ~Cat(on_array, on_depthwise, xnor_selected).any()
+        engines: list[tuple[Any, Any, Any]] = [(on_array, array, walker.o_step), (vector_runs, vector, walker.o_step)]
         if config.depthwise_tiles:
             depthwise = self._put(m, platform, "depthwise", DepthwiseUnit(config))
             m.d.comb += [
@@ -202,15 +203,16 @@ class Fabric(wiring.Component):
                 depthwise.descriptor.eq(descriptor),
                 depthwise.start.eq(sequencer.launch),
             ]
-            engines.append((on_depthwise, depthwise))
+            assert DepthwiseUnit.STEP_LEAD == 1
+            engines.append((on_depthwise, depthwise, walker.o_ahead))
         m.d.comb += loader.depthwise.ready.eq(1)
-        for selected, engine in engines:
+        for selected, engine, step in engines:
             m.d.comb += [
-                engine.i_step.eq(walker.o_step),
-                engine.i_step.valid.eq(walker.o_step.valid & selected),
+                engine.i_step.eq(step),
+                engine.i_step.valid.eq(step.valid & selected),
                 engine.i_activations.eq(activations.o_data),
             ]
-        self._merge(m, platform, post.i, [on_array, on_depthwise], [engine.o for _, engine in engines])
+        self._merge(m, platform, post.i, [on_array, on_depthwise], [engine.o for _, engine, _ in engines])
         m.d.comb += [
             array.i_address.eq(address),
             vector.add.eq(self._runs(m, descriptor, Operation.ADD)),

@@ -42,13 +42,13 @@ _LEVELS = 2  # additions between registers: two of such short chains are as slow
 
 _CROSSING = 3  # cycles from one half of the channels to the other
 _GROUP = 4  # lanes that share a copy of what all of them take
+_SIDES = 2  # halves of the channels whose memories lie together, far from the others', with registers of their own
 
 
 class _Centre(data.Struct):
     """What goes beside the window's centre, one cycle behind it."""
 
     valid: 1  # it gives a result
-    map_end: 1  # the tile's last word
     marks: Marks
 
 
@@ -119,16 +119,19 @@ class DepthwiseLane(wiring.Component):
 class DepthwiseUnit(wiring.Component):
     """`TAPS * cols` int8 multiply-accumulates a cycle.
 
-    Members: `start` begins a layer with `descriptor`, which holds still; each i_step with i_activations is the next word of
-    the input map, tile after tile, where every centre gives a result at most one every `beats` cycles, twice that if the layer
-    is `wide`. `o` gives, for each centre that the descriptor's window fields name, `sums[c] = sum over taps of
-    activation[tap][c] * weight[tap][c]`, `LATENCY` cycles after the step that completed the window. `i` takes weights from
-    tile entry `load_entry` on, set by `load_at`: for each entry, nine taps of `cols` int8.
+    Members: `start` begins a layer with `descriptor`, which holds still; each i_step is the next word of the input map, tile
+    after tile, where every centre gives a result at most one every `beats` cycles, twice that if the layer is `wide`; its
+    i_activations come `STEP_LEAD` cycles later. `o` gives, for each centre that the descriptor's window fields name, `sums[c] =
+    sum over taps of activation[tap][c] * weight[tap][c]`, `LATENCY` cycles after the activations that completed the window.
+    `i` takes weights from tile entry `load_entry` on, set by `load_at`: for each entry, nine taps of `cols` int8.
     """
 
     LATENCY = 3 + DepthwiseLane.SUM_LATENCY
 
-    START_CYCLES = 4
+    STEP_LEAD = 1
+    """Cycles from a step to its activations: the memories on both sides of the chip learn of it through a register."""
+
+    START_CYCLES = 3
     """Cycles from `start` to the first step, at least."""
 
     FETCH_CYCLES = KERNEL
@@ -169,17 +172,21 @@ class DepthwiseUnit(wiring.Component):
                 self.o.sums[channel].eq(lane.o),
             ]
         (starting,) = copies(m, platform, self.start, 1, name="starting")
-        start = delay(m, starting, 1, name="started")  # what is derived from the descriptor is ready by then
-        step = self._steps(m, platform, self.start | starting | start)
-        self._feed(m, start, step, control, lanes)
-        centre = self._centre(m, start, delay(m, step, 1, name="stepped"), control)
-        self._weights(m, start, centre.map_end, control, lanes)
+        # What is derived from the descriptor is ready by then. One for the steps, one for the centre, one a side.
+        now, start, *starts = copies(m, platform, starting, 2 + _SIDES, name="started")
+        step = self._steps(m, platform, self.start | starting | now)
+        step, *steps = copies(m, platform, step, 1 + _SIDES, name="step")
+        m.d.comb += control.shift.eq(step)
+        self._feed(m, starts, steps, lanes)
+        centre, advances = self._centre(m, platform, start, delay(m, step, 1, name="stepped"), control)
+        self._weights(m, starts, advances, control, lanes)
         late = delay(m, centre, DepthwiseLane.SUM_LATENCY, name="centre")
         m.d.comb += [self.o.valid.eq(late.valid), self.o.marks.eq(late.marks)]
         return m
 
     def _steps(self, m, platform, start):
-        """A strobe a step, a cycle late: the walker's, then `columns + 1` of our own that push the last centres out.
+        """A strobe a step, a cycle late, as its activations come: the walker's, then `columns + 1` of our own that push the
+        last centres out.
 
         Where the last result comes before the last push, the rest of the pushes ends with the next layer's start.
         """
@@ -202,38 +209,39 @@ class DepthwiseUnit(wiring.Component):
             m.d.sync += left.eq(-1)
         return (given.valid | push) & ~start
 
-    def _feed(self, m, start, step, control, lanes):
+    def _feed(self, m, starts, steps, lanes):
         """Gives the lanes a column of three words, two cycles after its step: two of line buffers and the newest."""
         config = self._config
-        column = Signal(range(config.line_depth))
-        before_last = Signal.like(column)
-        at_end = Signal()
+        before_last = Signal(range(config.line_depth))
         m.d.sync += before_last.eq(self.descriptor.output_columns - 2)
-        with m.If(start):
-            m.d.sync += [column.eq(0), at_end.eq(0)]
-        with m.Elif(step):
-            m.d.sync += [column.eq(Mux(at_end, 0, column + 1)), at_end.eq(~at_end & (column == before_last))]
-
         newest = delay(m, self.i_activations.as_value()[: 8 * config.cols], 3, name="newest")
-        place = delay(m, column, Bank.LATENCY, name="place")
-        came = delay(m, step, Bank.LATENCY, name="came")
-        rows = [newest]
-        for line in range(KERNEL - 1):
-            memory = Bank(width=8 * config.cols, depth=config.line_depth, site=f"depthwise.line_{line}")
-            m.submodules[f"line_{line}"] = memory
-            m.d.comb += [
-                memory.i_address.eq(column),
-                memory.write.enable.eq(came),
-                memory.write.address.eq(place),
-                memory.write.data.eq(rows[0]),
-            ]
-            rows.insert(0, memory.o_data)
-        m.d.comb += control.shift.eq(step)
-        for channel, lane in enumerate(lanes):
-            m.d.comb += [lane.i_column[row].eq(word.word_select(channel, 8)) for row, word in enumerate(rows)]
+        bits = 8 * config.cols // _SIDES
+        for side, (start, step) in enumerate(zip(starts, steps, strict=True)):
+            # Every side counts for itself, by a strobe of its own.
+            column = Signal.like(before_last, name=f"column_{side}")
+            at_end = Signal(name=f"at_end_{side}")
+            with m.If(start):
+                m.d.sync += [column.eq(0), at_end.eq(0)]
+            with m.Elif(step):
+                m.d.sync += [column.eq(Mux(at_end, 0, column + 1)), at_end.eq(~at_end & (column == before_last))]
+            place = delay(m, column, Bank.LATENCY, name=f"place_{side}")
+            came = delay(m, step, Bank.LATENCY, name=f"came_{side}")
+            rows = [newest.word_select(side, bits)]
+            for line in range(KERNEL - 1):
+                memory = Bank(width=bits, depth=config.line_depth, site=f"depthwise.line_{line}.{side}")
+                m.submodules[f"line_{line}_{side}"] = memory
+                m.d.comb += [
+                    memory.i_address.eq(column),
+                    memory.write.enable.eq(came),
+                    memory.write.address.eq(place),
+                    memory.write.data.eq(rows[0]),
+                ]
+                rows.insert(0, memory.o_data)
+            for channel, lane in enumerate(_of_side(lanes, side)):
+                m.d.comb += [lane.i_column[row].eq(word.word_select(channel, 8)) for row, word in enumerate(rows)]
 
-    def _centre(self, m, start, step, control):
-        """Tells the lanes which taps lie on the map; gives the centre's `_Centre` a cycle later.
+    def _centre(self, m, platform, start, step, control):
+        """Tells the lanes which taps lie on the map; gives, a cycle later, the centre's `_Centre`, and its `map_end` a side.
 
         Counters stand below what they count, so that their sign says that it is reached.
         """
@@ -271,14 +279,13 @@ class DepthwiseUnit(wiring.Component):
         centre = Signal(_Centre)
         m.d.sync += [
             centre.valid.eq(now & column.result & row.result),
-            centre.map_end.eq(now & map_end),
             centre.marks.row_end.eq(column.last_result),
             centre.marks.tile_end.eq(column.last_result & row.last_result),
             centre.marks.layer_end.eq(column.last_result & row.last_result & (tiles_left < 0)),
         ]
         for axis, inside in ((row, control.rows_inside), (column, control.columns_inside)):
             m.d.comb += inside.eq(Cat(~axis.first, 1, ~axis.last))
-        return centre
+        return centre, copies(m, platform, now & map_end, _SIDES, name="map_end")
 
     def _results(self, m, less, axis):
         """The centres of an axis that give results: (wait for the first, wait for the next, count), each less what `_Axis`
@@ -290,8 +297,8 @@ class DepthwiseUnit(wiring.Component):
             less(descriptor[f"window_{axis}s"], 2, f"{axis}_results"),
         )
 
-    def _weights(self, m, start, advance, control, lanes):
-        """`advance` gives the lanes the next tile's weights, which are read meanwhile, one kernel row a cycle."""
+    def _weights(self, m, starts, advances, control, lanes):
+        """`advances`, one a side, give the lanes the next tile's weights, which are read meanwhile, one kernel row a cycle."""
         config = self._config
         quads = KERNEL * config.cols // STREAM_BYTES
         depth = KERNEL * config.depthwise_tiles
@@ -313,7 +320,7 @@ class DepthwiseUnit(wiring.Component):
         ]
         write = delay(m, write, 1, name="write")
 
-        pointer = Signal(range(depth))
+        pointers = self._pointers(m, starts, advances, control, depth)
         words: list[Value] = [Const(0)] * quads
         quarters = config.cols // STREAM_BYTES
         # From bank to bank, which lie along the chip by their channels: those of the upper half far from the others.
@@ -322,7 +329,7 @@ class DepthwiseUnit(wiring.Component):
             m.submodules[f"weights_{index}"] = bank
             write = delay(m, write, _CROSSING if place == quads // 2 else 1, name=f"write_{index}")
             m.d.comb += [
-                bank.i_address.eq(pointer),
+                bank.i_address.eq(pointers[index % quarters * _SIDES // quarters]),
                 bank.write.enable.eq(write.enable[index]),
                 bank.write.address.eq(write.at),
                 bank.write.data.eq(write.word),
@@ -334,17 +341,32 @@ class DepthwiseUnit(wiring.Component):
                 lane.i_weights[column].eq(read_bytes.word_select(column * config.cols + channel, 8)) for column in range(KERNEL)
             ]
 
+    def _pointers(self, m, starts, advances, control, depth):
+        """The kernel row that is read, by side: `control.take` has the lanes take it and the two behind it."""
         # The first row of the next tile waits at the memory's output, which takes as long as a strobe to the lanes.
         assert Bank.LATENCY == 2
-        following = Signal(KERNEL - 1)
-        first = delay(m, start, 1, name="first")
-        take = advance | first
-        m.d.sync += following.eq(Cat(take, following))
-        m.d.comb += control.take.eq(take)
-        with m.If(take | following.any()):
-            m.d.sync += pointer.eq(pointer + 1)
-        with m.If(start):
-            m.d.sync += [pointer.eq(_kernel_rows(self.descriptor.weight_base)), following.eq(0)]
+        base = Signal(range(depth), name="base")
+        m.d.sync += base.eq(_kernel_rows(self.descriptor.weight_base))
+        pointers = []
+        for side, (start, advance) in enumerate(zip(starts, advances, strict=True)):
+            pointer = Signal(range(depth), name=f"pointer_{side}")
+            following = Signal(KERNEL - 1, name=f"following_{side}")
+            take = advance | delay(m, start, 1, name=f"first_{side}")
+            m.d.sync += following.eq(Cat(take, following))
+            with m.If(take | following.any()):
+                m.d.sync += pointer.eq(pointer + 1)
+            with m.If(start):
+                m.d.sync += [pointer.eq(base), following.eq(0)]
+            if side == 0:
+                m.d.comb += control.take.eq(take)
+            pointers.append(pointer)
+        return pointers
+
+
+def _of_side(channels, side: int):
+    """What belongs to a side's channels."""
+    each = len(channels) // _SIDES
+    return channels[side * each : (side + 1) * each]
 
 
 def _kernel_rows(entry: Value) -> Value:

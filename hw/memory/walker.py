@@ -57,8 +57,8 @@ class WindowWalker(wiring.Component):
 
     Members: `start` begins with `descriptor`, which must hold still until the last result is out; `active` from the first
     step to the last. `read` goes to the activation memory; `o_step` and `o_address` (the step's weight word) follow a step
-    by `LATENCY` cycles, together with the memory's data. In a cycle, at most one of `taken`, `starved` (waits for a weight
-    word) and `stalled` (waits for the requantizer) is high while `active`.
+    by `LATENCY` cycles, together with the memory's data; `o_ahead` is `o_step` a cycle before. In a cycle, at most one of
+    `taken`, `starved` (waits for a weight word) and `stalled` (waits for the requantizer) is high while `active`.
     """
 
     LATENCY = 5 + ActivationMemory.READ_LATENCY
@@ -78,6 +78,7 @@ class WindowWalker(wiring.Component):
                 "weight_address": In(config.weight_address_bits),
                 "read": Out(ActivationRead(config)),
                 "o_step": Out(Step),
+                "o_ahead": Out(Step),
                 "o_address": Out(config.weight_address_bits),
                 "active": Out(1),
                 "taken": Out(1),
@@ -118,8 +119,9 @@ class WindowWalker(wiring.Component):
             step.marks.tile_end.eq(turn.tile_end),
             step.marks.layer_end.eq(turn.layer_end),
         ]
+        m.d.comb += self.o_ahead.eq(delay(m, step, self.LATENCY - 1, name="step"))
         m.d.comb += [
-            self.o_step.eq(delay(m, step, self.LATENCY, name="step")),
+            self.o_step.eq(delay(m, self.o_ahead, 1, name="stepped")),
             self.o_address.eq(delay(m, self.weight_address, self.LATENCY, name="weight")),
         ]
         return m

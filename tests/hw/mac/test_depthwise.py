@@ -77,7 +77,7 @@ class Rig:
         self.dut = m = Module()
         m.submodules.unit, m.submodules.walker = self.unit, self.walker
         m.d.comb += [
-            self.unit.i_step.eq(self.walker.o_step),
+            self.unit.i_step.eq(self.walker.o_ahead),
             self.unit.descriptor.eq(self.walker.descriptor),
             self.unit.start.eq(self.walker.start),
         ]
@@ -107,13 +107,16 @@ class Rig:
         results, steps = [], []
         cycle = 1
         quiet = 0
+        assert unit.STEP_LEAD == 1
+        comes = False
         while quiet < (20 * self.config.beats + 20 * KERNEL if rest is None else rest):
             ctx.set(walker.weight_ready, not next(pauses))
-            if ctx.get(unit.i_step.valid):
+            if comes:
                 ctx.set(unit.i_activations, next(words))
                 steps.append(cycle)
             else:
                 ctx.set(unit.i_activations, self.bench.rng.integers(-128, 128, self.config.cols).tolist())
+            comes = ctx.get(unit.i_step.valid)
             if ctx.get(unit.o.valid):
                 marks = ctx.get(unit.o.marks)
                 results.append((cycle, marks.row_end, marks.tile_end, marks.layer_end, list(ctx.get(unit.o.sums))))
