@@ -1,6 +1,7 @@
 """Lattice ECP5: synth_ecp5, nextpnr-ecp5, ecppack."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ...host.cost.resources import Resources
@@ -9,6 +10,7 @@ from ..stage import Stage, ends_like_json, is_not_empty
 from ..tools import ECPPACK, NEXTPNR_ECP5, YOSYS
 from .carries import open_carries
 from .flow import NAME, Choices, yosys_script
+from .readers import split_readers
 
 _SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k", "LFE5UM5G-85F": "--um5g-85k"}
 _PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554", "BG756": "CABGA756"}
@@ -19,6 +21,7 @@ _CHIPS = {  # identification codes: Lattice FPGA-TN-02039, table of device IDs
     0x4111_3043: "LFE5U-85F",
     0x8111_3043: "LFE5UM5G-85F",
 }
+_REGISTERS_AT_MOST = 0.85  # of a chip's, where some are copies: the placer wants room
 _PREAMBLE = b"\xff\xff\xbd\xb3"
 _VERIFY_ID = b"\xe2\x00\x00\x00"
 _PROGRAM_DONE = b"\x5e\x00\x00\x00"
@@ -40,7 +43,7 @@ class Ecp5Flow:
                 tool=YOSYS,
                 arguments=("-p", yosys_script(synthesis)),
                 outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
-                then=lambda folder: open_carries(folder / f"{NAME}.json"),
+                then=lambda folder: self._improve(folder / f"{NAME}.json", board),
             ),
             Stage(
                 title="place and route",
@@ -73,6 +76,11 @@ class Ecp5Flow:
                 outputs={f"{NAME}{self.suffix}": self.is_whole},
             ),
         )
+
+    def _improve(self, netlist: Path, board: Board) -> None:
+        open_carries(netlist)
+        if board.most_readers:
+            split_readers(netlist, board.most_readers, int(_REGISTERS_AT_MOST * board.chip.resources.ff))
 
     def used(self, utilization: Mapping[str, int], cells: Mapping[str, int]) -> Resources:
         """A LUT4 that is a carry or a word of distributed memory is one."""

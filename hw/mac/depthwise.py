@@ -249,7 +249,7 @@ class DepthwiseUnit(wiring.Component):
 
         def less(value, by, name):
             """`value - by`, which holds still like the descriptor that it comes from."""
-            register = Signal(signed(len(value) + 1), name=name)
+            register = Signal(signed(len(value) + 1), name=name, reset_less=True)
             m.d.sync += register.eq(value - by)
             return register
 
