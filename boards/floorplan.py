@@ -3,14 +3,15 @@
 Left alone, nextpnr scatters the multipliers, and their wires cost a factor two in clock and more in build time. The chip has
 three rows of multipliers and, twelve tiles from each, a row of block RAM:
 
-    Y = 10   multipliers   first group of rows of the array              Y = 22   their weights
+    Y = 10   multipliers   third group, two rows less: requantizers      Y = 22   their weights, channel parameters
     Y = 34   multipliers   second group                                  Y = 46   their weights
-    Y = 58   multipliers   third group, two rows less: requantizers      Y = 70   their weights, channel parameters
+    Y = 58   multipliers   first group of rows of the array              Y = 70   their weights
                                                                          Y = 82   activations, depthwise unit
 
 Along a row of the chip lie the pairs of columns, left to right, each with its rows of the array side by side; a pair begins at
-the same place in all three, so sums go straight down. They come out next to the requantizers of their channels, which lie
-between the last group and the activations, where the results go.
+the same place in all three, so sums go straight up. They come out next to the requantizers of their channels. Those are the
+largest part beside the array, and where there is room for them: on the activations' side of it are the walker, the depthwise
+and the vector unit.
 """
 
 from collections.abc import Iterable
@@ -18,8 +19,8 @@ from collections.abc import Iterable
 from ..hw.config import STREAM_BYTES, FabricConfig
 from ..hw.mac.depthwise import KERNEL
 
-_MULTIPLIER_ROWS = (10, 34, 58)
-_MEMORY_ROWS = (22, 46, 70)
+_MULTIPLIER_ROWS = (58, 34, 10)  # by group of the array
+_MEMORY_ROWS = (70, 46, 22)
 _ACTIVATION_ROW = 82
 _MULTIPLIER_COLUMNS = (
     4, 5, 8, 9, 13, 14, 17, 18, 22, 23, 26, 27, 31, 32, 35, 36, 40, 41, 44, 45, 49, 50, 53, 54, 58, 59,
