@@ -88,7 +88,9 @@ class VectorPair(wiring.Component):
         firsts = []
         for channel, value in enumerate(values):
             kept = Signal(signed(8), name=f"kept_{channel}", reset_less=True)
-            growth = add(m, platform, kept, value, signed(9), name=f"growth_{channel}", y_flip=Const(1, 1), carry=1)
+            # Signed numbers compare as unsigned ones with each other's signs, which so are read once.
+            less, more = Cat(kept[:-1], value[-1]), Cat(value[:-1], kept[-1])
+            growth = add(m, platform, less, more, unsigned(9), name=f"growth_{channel}", y_flip=Const(1, 1), carry=1)
             with m.If(way.valid & (way.begin | (growth[-1] & ~way.add))):
                 m.d.sync += kept.eq(value)
             if self._has_either:
