@@ -203,7 +203,8 @@ class Sequencer(wiring.Component):
         walk = [Signal(name=f"walk_{word}") for word in range(DESCRIPTOR_WORDS + lag)]
         taking = delay(m, take, 1, name="take")
         begin = Signal()
-        m.d.comb += begin.eq(fetch | (taking & (coming.operation != Operation.END)))
+        more = delay(m, coming.operation != Operation.END, 1, name="more")  # the operation came before the last word
+        m.d.comb += begin.eq(fetch | (taking & more))
         m.d.sync += [later.eq(sooner) for sooner, later in zip([begin, *walk], walk, strict=False)]
         with m.If(fetch):
             m.d.sync += pointer.eq(address)
