@@ -309,11 +309,16 @@ class WindowWalker(wiring.Component):
             after.eq(descriptor.column_limit - column),
             inside.eq((row >= 0) & (row < descriptor.row_limit)),
         ]
+        read = Signal(data.StructLayout({"first": range(rows + 1), "end": range(rows + 1)}), reset_less=True)
         m.d.sync += [
-            self.read.address.eq(address),
-            self.read.pad.eq(descriptor.pad_value),
-            self.read.first.eq(Mux(before < 0, 0, Mux(before > rows, rows, before))),
-            self.read.end.eq(Mux(after < 0, 0, Mux(after > rows, rows, after))),
+            read.first.eq(Mux(before < 0, 0, Mux(before > rows, rows, before))),
+            read.end.eq(Mux(after < 0, 0, Mux(after > rows, rows, after))),
         ]
         with m.If(~inside):
-            m.d.sync += self.read.end.eq(0)
+            m.d.sync += read.end.eq(0)
+        m.d.comb += [
+            self.read.address.eq(delay(m, address, 1, name="read_address")),
+            self.read.pad.eq(delay(m, descriptor.pad_value, 1, name="read_pad")),
+            self.read.first.eq(read.first),
+            self.read.end.eq(read.end),
+        ]

@@ -52,8 +52,8 @@ FAULTS = _faults(
     ),
     Fault(
         file="memory/walker.py",
-        old="self.read.first.eq(Mux(before < 0, 0, Mux(before > rows, rows, before)))",
-        new="self.read.first.eq(Mux(before < 0, 0, before))",
+        old="read.first.eq(Mux(before < 0, 0, Mux(before > rows, rows, before)))",
+        new="read.first.eq(Mux(before < 0, 0, before))",
         what="missing saturation: padding wider than a word",
     ),
     Fault(
