@@ -51,7 +51,7 @@ class Board:
     loader          options of openFPGALoader that name the board
     loads_chip      False where openFPGALoader can write the board's flash alone
     wake            how the board is made ready to be programmed, where it takes more than power
-    most_readers    of a register: those with more are split before they are placed; 0 leaves all as they are
+    most_readers    of a register that takes the value of another: those with more are split; 0 leaves all as they are
     seed            of the placer, unless `--seed` gives another
     options         further options of the tools, by tool: `{"nextpnr": ("--router", "router2")}`
     """

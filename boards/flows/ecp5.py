@@ -10,7 +10,7 @@ from ..stage import Stage, ends_like_json, is_not_empty
 from ..tools import ECPPACK, NEXTPNR_ECP5, YOSYS
 from .carries import open_carries
 from .flow import NAME, Choices, yosys_script
-from .readers import split_readers
+from .readers import split_registers
 
 _SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k", "LFE5UM5G-85F": "--um5g-85k"}
 _PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554", "BG756": "CABGA756"}
@@ -80,7 +80,7 @@ class Ecp5Flow:
     def _improve(self, netlist: Path, board: Board) -> None:
         open_carries(netlist)
         if board.most_readers:
-            split_readers(netlist, board.most_readers, int(_REGISTERS_AT_MOST * board.chip.resources.ff))
+            split_registers(netlist, board.most_readers, int(_REGISTERS_AT_MOST * board.chip.resources.ff))
 
     def used(self, utilization: Mapping[str, int], cells: Mapping[str, int]) -> Resources:
         """A LUT4 that is a carry or a word of distributed memory is one."""
