@@ -1,18 +1,12 @@
 """Registers that stay apart: one driver near each group of readers, instead of a wire across the chip.
 
 Yosys merges registers that compute the same thing, whatever their names and attributes say. It leaves instances alone.
-
-nextpnr's placer weights a register's wire to its readers by their timing where they are fewer than five, and its wire from its
-driver always. So one with more readers stays where its driver is, a whole row of registers with it, and the wire behind the
-last of them is as long as their way. In a tree none has more than four.
 """
 
 from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal, Value
 
 from ..delay import delay
 from . import is_ecp5
-
-_READERS = 4  # of a tree's register
 
 
 def copies(m: Module, platform, value: Value, count: int, *, name: str) -> list[Value]:
@@ -41,18 +35,3 @@ def copies(m: Module, platform, value: Value, count: int, *, name: str) -> list[
         m.d.comb += register.eq(Cat(*flops))
         result.append(register)
     return result
-
-
-def tree(m: Module, platform, value: Value, count: int, *, cycles: int, name: str) -> list[Value]:
-    """`count` registers that each hold `value`, `cycles` late, as the leaves of a tree; neighbours share a branch."""
-    if not is_ecp5(platform):
-        return [delay(m, value, cycles, name=name)] * count
-    sizes = [count]
-    while len(sizes) < cycles:
-        sizes.insert(0, -(-sizes[0] // _READERS))
-    held = [value]
-    for level, size in enumerate(sizes):
-        held = [
-            copies(m, platform, held[index * len(held) // size], 1, name=f"{name}_{level}_{index}")[0] for index in range(size)
-        ]
-    return held
