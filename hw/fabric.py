@@ -106,8 +106,8 @@ class Fabric(wiring.Component):
         ]
         # Memories that always take what comes lie far apart: each has a register of its own for the loader's words.
         channel_word, program_word, depthwise_word = (
-            delay(m, word, _LOAD_LATENCY - 1, name=f"word_{index}")
-            for index, word in enumerate(copies(m, platform, loader.i.payload, 3, name="word"))
+            delay(m, word, _LOAD_LATENCY - 2, name=f"word_{index}")
+            for index, word in enumerate(copies(m, platform, delay(m, loader.i.payload, 1, name="word"), 3, name="word"))
         )
         m.d.comb += [
             loader.channels.ready.eq(1),
@@ -203,7 +203,7 @@ class Fabric(wiring.Component):
                 depthwise.descriptor.eq(descriptor),
                 depthwise.start.eq(sequencer.launch),
             ]
-            assert DepthwiseUnit.STEP_LEAD == 1
+            assert DepthwiseUnit.STEP_LEAD == WindowWalker.LEAD
             engines.append((on_depthwise, depthwise, walker.o_ahead))
         m.d.comb += loader.depthwise.ready.eq(1)
         for selected, engine, step in engines:
@@ -212,7 +212,7 @@ class Fabric(wiring.Component):
                 engine.i_step.valid.eq(step.valid & selected),
                 engine.i_activations.eq(activations.o_data),
             ]
-        self._merge(m, platform, post.i, [on_array, on_depthwise], [engine.o for _, engine, _ in engines])
+        self._merge(m, platform, post.i, [on_array, on_depthwise], [engine.o for _, engine, _ in engines], array.o_ahead)
         m.d.comb += [
             array.i_address.eq(address),
             vector.add.eq(self._runs(m, descriptor, Operation.ADD)),
@@ -248,13 +248,13 @@ class Fabric(wiring.Component):
         m.d.sync += register.eq(descriptor.operation == operation)
         return register
 
-    def _merge(self, m, platform, target, selected, results):
+    def _merge(self, m, platform, target, selected, results, ahead):
         """The results of the engine that runs, of which the array is the first: the others, which are far from it, take
-        `MERGE_LATENCY` more.
+        `MERGE_LATENCY` more. `ahead` is the array's step so much before its result.
         """
         # Which engine runs holds still, so it may come late; a copy for each group of channels.
         running = copies(
-            m, platform, delay(m, Cat(selected), 1, name="selected"), self.config.cols // _CHANNELS_A_COPY, name="running"
+            m, platform, delay(m, Cat(selected), 3, name="selected"), self.config.cols // _CHANNELS_A_COPY, name="running"
         )
 
         def one(group, name, array, vector, depthwise=None):
@@ -265,5 +265,10 @@ class Fabric(wiring.Component):
         for channel, number in enumerate(target.sums):
             values = (engine.sums[channel] for engine in results)
             m.d.comb += number.eq(one(channel // _CHANNELS_A_COPY, f"other_{channel}", *values))
-        flow = (Cat(engine.valid, engine.marks.as_value()) for engine in results)
-        m.d.comb += Cat(target.valid, target.marks.as_value()).eq(one(0, "other_flow", *flow))
+        # What goes beside the sums is chosen a cycle before them.
+        on_array, on_depthwise = running[0]
+        flow, *others = (Cat(engine.valid, engine.marks.as_value()) for engine in results[1:])
+        for depthwise in others:
+            flow = Mux(on_depthwise, depthwise, flow)
+        flow = Mux(on_array, Cat(ahead.valid & ahead.last, ahead.marks.as_value()), flow)
+        m.d.comb += Cat(target.valid, target.marks.as_value()).eq(delay(m, flow, self.MERGE_LATENCY, name="flow"))

@@ -80,7 +80,9 @@ class Sequencer(wiring.Component):
         header = Signal(Header)
         m.d.comb += [header.count.eq(words), header.command.eq(Answer.DONE)]
 
-        m.d.sync += [self.launch.eq(0), self.launch_store.eq(0)]
+        ends = Signal()  # the records are read as soon as the header is on its way
+        m.d.sync += [self.launch.eq(0), self.launch_store.eq(0), ends.eq(0)]
+        m.d.comb += records.start.eq(ends)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid), resting.eq(1)]
@@ -104,7 +106,9 @@ class Sequencer(wiring.Component):
                         m.d.sync += self.launch.eq(1)
             with m.State("LAUNCH"):
                 m.next = "HEADER"
+                m.d.sync += ends.eq(1)
                 with m.If(self.launch | self.launch_store):
+                    m.d.sync += ends.eq(0)
                     m.next = "RUN"
             with m.State("RUN"), m.If(finished):
                 m.next = "NEXT"
@@ -115,7 +119,6 @@ class Sequencer(wiring.Component):
             with m.State("TOTAL"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(until_store)]
                 with m.If(self.o.ready):
-                    m.d.comb += records.start.eq(1)
                     m.d.sync += sending.eq(words != 0)
                     m.next = "RECORDS"
             with m.State("RECORDS"), m.If(~sending):

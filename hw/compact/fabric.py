@@ -49,7 +49,7 @@ class CompactFabric(wiring.Component):
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = CompactSequencer(config)
         m.submodules.activations = activations = ByteMemory(config)
-        m.submodules.controller = controller = WeightBuffer(config, step_latency=_READ_LATENCY)
+        m.submodules.controller = controller = WeightBuffer(config, step_latency=_READ_LATENCY, address_latency=0)
         m.submodules.weights = weights = SinglePortMemory(width=8 * config.cols, depth=config.weight_depth * config.rows)
         m.submodules.walker = walker = ByteWalker(config, pace=SerialRequantizer.cycles_of(config))
         m.submodules.columns = columns = Columns(config)

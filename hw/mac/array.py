@@ -53,7 +53,8 @@ class SystolicArray(wiring.Component):
 
     Members: i_step, i_address (weight word) and i_activations (`rows` int8, one input channel a row) belong to one step and
     come in one cycle; `load` writes weights; `o` gives, for each step with `last`, the sums since the step with `first`:
-    `sums[c] = sum over steps and rows of activation[row] * weight[word][row][c]`, modulo 2**32, `latency` cycles later.
+    `sums[c] = sum over steps and rows of activation[row] * weight[word][row][c]`, modulo 2**32, `latency` cycles later;
+    o_ahead is the step of the result that comes in the next cycle.
 
     For an XNOR engine, `o_words` are what the cells' banks have given. With `level`, which holds still, an address goes to all
     rows at the same time, so that the words of pair p come `LEVEL_LATENCY + p` cycles after it.
@@ -67,6 +68,7 @@ class SystolicArray(wiring.Component):
             "i_activations": In(data.ArrayLayout(signed(8), config.rows)),
             "load": In(WeightLoad(config)),
             "o": Out(Results(config)),
+            "o_ahead": Out(Step),
         }
         if config.xnor_pixels:
             members["level"] = In(1)
@@ -144,6 +146,7 @@ class SystolicArray(wiring.Component):
             self._accumulate(m, platform, pair, sums[pair], step)
             step = delay(m, step, 1, name=f"step_{pair}")
         m.d.sync += [self.o.valid.eq(step.valid & step.last), self.o.marks.eq(step.marks)]
+        m.d.comb += self.o_ahead.eq(step)
         return m
 
     def _ways(self, m, platform):

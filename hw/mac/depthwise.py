@@ -128,10 +128,10 @@ class DepthwiseUnit(wiring.Component):
 
     LATENCY = 3 + DepthwiseLane.SUM_LATENCY
 
-    STEP_LEAD = 1
-    """Cycles from a step to its activations: the memories on both sides of the chip learn of it through a register."""
+    STEP_LEAD = 2
+    """Cycles from a step to its activations: the memories on both sides of the chip learn of it through registers."""
 
-    START_CYCLES = 3
+    START_CYCLES = 2
     """Cycles from `start` to the first step, at least."""
 
     FETCH_CYCLES = KERNEL
@@ -176,16 +176,16 @@ class DepthwiseUnit(wiring.Component):
         now, start, *starts = copies(m, platform, starting, 2 + _SIDES, name="started")
         step = self._steps(m, platform, self.start | starting | now)
         step, *steps = copies(m, platform, step, 1 + _SIDES, name="step")
-        m.d.comb += control.shift.eq(step)
-        self._feed(m, starts, steps, lanes)
-        centre, advances = self._centre(m, platform, start, delay(m, step, 1, name="stepped"), control)
+        m.d.comb += control.shift.eq(delay(m, step, 1, name="shift"))
+        self._feed(m, platform, starts, steps, lanes)
+        centre, advances = self._centre(m, platform, start, delay(m, step, 2, name="stepped"), control)
         self._weights(m, starts, advances, control, lanes)
         late = delay(m, centre, DepthwiseLane.SUM_LATENCY, name="centre")
         m.d.comb += [self.o.valid.eq(late.valid), self.o.marks.eq(late.marks)]
         return m
 
     def _steps(self, m, platform, start):
-        """A strobe a step, a cycle late, as its activations come: the walker's, then `columns + 1` of our own that push the
+        """A strobe a step, a cycle before its activations: the walker's, then `columns + 1` of our own that push the
         last centres out.
 
         Where the last result comes before the last push, the rest of the pushes ends with the next layer's start.
@@ -209,8 +209,8 @@ class DepthwiseUnit(wiring.Component):
             m.d.sync += left.eq(-1)
         return (given.valid | push) & ~start
 
-    def _feed(self, m, starts, steps, lanes):
-        """Gives the lanes a column of three words, two cycles after its step: two of line buffers and the newest."""
+    def _feed(self, m, platform, starts, steps, lanes):
+        """Gives the lanes a column of three words, three cycles after its step: two of line buffers and the newest."""
         config = self._config
         before_last = Signal(range(config.line_depth))
         m.d.sync += before_last.eq(self.descriptor.output_columns - 2)
@@ -224,14 +224,15 @@ class DepthwiseUnit(wiring.Component):
                 m.d.sync += [column.eq(0), at_end.eq(0)]
             with m.Elif(step):
                 m.d.sync += [column.eq(Mux(at_end, 0, column + 1)), at_end.eq(~at_end & (column == before_last))]
-            place = delay(m, column, Bank.LATENCY, name=f"place_{side}")
-            came = delay(m, step, Bank.LATENCY, name=f"came_{side}")
+            (address,) = copies(m, platform, column, 1, name=f"address_{side}")
+            place = delay(m, column, 1 + Bank.LATENCY, name=f"place_{side}")
+            came = delay(m, step, 1 + Bank.LATENCY, name=f"came_{side}")
             rows = [newest.word_select(side, bits)]
             for line in range(KERNEL - 1):
                 memory = Bank(width=bits, depth=config.line_depth, site=f"depthwise.line_{line}.{side}")
                 m.submodules[f"line_{line}_{side}"] = memory
                 m.d.comb += [
-                    memory.i_address.eq(column),
+                    memory.i_address.eq(address),
                     memory.write.enable.eq(came),
                     memory.write.address.eq(place),
                     memory.write.data.eq(rows[0]),

@@ -23,7 +23,7 @@ from ..engine import Step
 from ..isa import Descriptor, Operation
 from ..primitives.copies import copies
 from .activations import ActivationMemory, ActivationRead
-from .weights import WeightRequest
+from .weights import WeightBuffer, WeightRequest
 
 _QUEUE = 3  # steps
 
@@ -57,12 +57,15 @@ class WindowWalker(wiring.Component):
 
     Members: `start` begins with `descriptor`, which must hold still until the last result is out; `active` from the first
     step to the last. `read` goes to the activation memory; `o_step` and `o_address` (the step's weight word) follow a step
-    by `LATENCY` cycles, together with the memory's data; `o_ahead` is `o_step` a cycle before. In a cycle, at most one of
+    by `LATENCY` cycles, together with the memory's data; `o_ahead` is `o_step` `LEAD` cycles before. In a cycle, at most one of
     `taken`, `starved` (waits for a weight word) and `stalled` (waits for the requantizer) is high while `active`.
     """
 
     LATENCY = 5 + ActivationMemory.READ_LATENCY
     """Cycles from a step to its activations at the engines."""
+
+    LEAD = 2
+    """Cycles from `o_ahead` to `o_step`."""
 
     START_LATENCY = 3
     """Cycles from `start` to the first step."""
@@ -119,10 +122,10 @@ class WindowWalker(wiring.Component):
             step.marks.tile_end.eq(turn.tile_end),
             step.marks.layer_end.eq(turn.layer_end),
         ]
-        m.d.comb += self.o_ahead.eq(delay(m, step, self.LATENCY - 1, name="step"))
+        m.d.comb += self.o_ahead.eq(delay(m, step, self.LATENCY - self.LEAD, name="step"))
         m.d.comb += [
-            self.o_step.eq(delay(m, self.o_ahead, 1, name="stepped")),
-            self.o_address.eq(delay(m, self.weight_address, self.LATENCY, name="weight")),
+            self.o_step.eq(delay(m, self.o_ahead, self.LEAD, name="stepped")),
+            self.o_address.eq(delay(m, self.weight_address, self.LATENCY - WeightBuffer.ADDRESS_LATENCY, name="weight")),
         ]
         return m
 

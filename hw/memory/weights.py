@@ -12,6 +12,8 @@ the loader fills the ring for the next tile while the array works on this one, a
 serve one result each, flows through a ring smaller than a tile.
 """
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -44,13 +46,16 @@ class WeightBuffer(wiring.Component):
     """Addresses, residency and double buffering of the weight banks.
 
     Parameters: `step_latency`, cycles from a step to the last cell's reading of its word, less those that a load takes to
-    that cell.
+    that cell; `address_latency`, 1 or 0, cycles by which `address` follows the step that it is for.
 
     Members: `i` takes stream words of four weights, `rows * cols / 4` a weight word, into the word that `load_at` set or, with
     `load_ring`, into the ring; it is not ready while the ring is full. `set_ring` gives the ring's first word and empties it;
-    it ends with the buffer. `request` is the walker's side: `address` is the word of the step that it may take now, `ready`
-    says whether that word is loaded. `load` writes the banks.
+    it ends with the buffer. `request` is the walker's side: `ready` says whether the word of the step that it may take now is
+    loaded, `address` is that word, `address_latency` cycles later. `load` writes the banks.
     """
+
+    ADDRESS_LATENCY = 1
+    """`address_latency` where the array reads its words many cycles later: the banks' addresses lie far from the walker."""
 
     LOAD_LATENCY = SystolicArray.LOAD_LATENCY + UnreadWords.LATENCY
     """Cycles from a ring word's last stream word to the first step that may take it."""
@@ -58,9 +63,10 @@ class WeightBuffer(wiring.Component):
     RELEASE_LATENCY = 2
     """Cycles from the step that releases a ring word to the first stream word that may overwrite it, besides `step_latency`."""
 
-    def __init__(self, config: FabricConfig, *, step_latency: int):
+    def __init__(self, config: FabricConfig, *, step_latency: int, address_latency: int = ADDRESS_LATENCY):
         self._config = config
         self._step_latency = step_latency
+        self._lag = address_latency
         bits = config.weight_address_bits
         super().__init__(
             {
@@ -85,27 +91,31 @@ class WeightBuffer(wiring.Component):
         first = Signal(bits)
         size = Signal(bits + 1)
         occupied = Signal(bits + 1)  # words that the loader may not overwrite
-        room = Signal()  # there is another; words are claimed four cycles apart or more, so it may come three cycles late
+        room = Signal()  # there is another; words are claimed four cycles apart or more, so it may come as late
+        opened = [Signal(name=f"open_{stage}") for stage in range(self._lag)]  # the same, on the way to the loader
         loaded = Signal()  # a ring word has been written
         released = Signal()  # the walker has taken a ring word for the last time
         claimed = Signal()  # a ring word begins to be written
 
-        self._load(m, first, room, claimed, loaded)
+        self._load(m, first, [room, *opened][-1], claimed, loaded)
         arrived = delay(m, loaded, SystolicArray.LOAD_LATENCY, name="arrived")
-        self._read(m, first, arrived, released)
+        self._ready(m, arrived)
+        self._read(m, first, released)
 
         late = delay(m, claimed, 1, name="claimed")
-        drained = delay(m, released, self._step_latency, name="drained")
+        # So much sooner as `released` and `opened` come late.
+        drained = delay(m, released, self._step_latency - 2 * self._lag, name="drained")
         m.d.sync += [
             occupied.eq(occupied + late - drained),
             room.eq(occupied != size),
+            *(later.eq(sooner) for sooner, later in pairwise([room, *opened])),
         ]
         with m.If(self.set_ring):
             m.d.sync += [
                 first.eq(self.ring_base),
                 size.eq(config.weight_depth - self.ring_base),
                 occupied.eq(0),
-                room.eq(1),
+                *(each.eq(1) for each in (room, *opened)),
             ]
         return m
 
@@ -144,10 +154,12 @@ class WeightBuffer(wiring.Component):
         with m.If(self.set_ring):
             m.d.sync += ring.eq(self.ring_base)
 
-    def _read(self, m, first, arrived, released):
-        """The walker's side: `base` is the tile's first word still needed, `address` the next step's."""
+    def _read(self, m, first, released):
+        """The walker's side, late: `base` is the tile's first word still needed, `address` the next step's."""
         config = self._config
-        request = self.request
+        request = WeightRequest().create()
+        for name in request.signature.members:
+            m.d.comb += getattr(request, name).eq(delay(m, getattr(self.request, name), self._lag, name=f"late_{name}"))
         base = Signal(config.weight_address_bits)
         ring = Signal(config.weight_address_bits)  # the ring's first word not released
         following = Signal(config.weight_address_bits)
@@ -174,7 +186,10 @@ class WeightBuffer(wiring.Component):
         with m.If(self.set_ring):
             m.d.sync += ring.eq(self.ring_base)
 
-        m.submodules.unread = unread = UnreadWords(1 << len(ring))
+    def _ready(self, m, arrived):
+        """Whether the next step's word is there."""
+        request = self.request
+        m.submodules.unread = unread = UnreadWords(1 << self._config.weight_address_bits)
         m.d.comb += [
             unread.clear.eq(self.set_ring),
             unread.arrived.eq(arrived),

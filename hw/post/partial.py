@@ -50,16 +50,22 @@ class PartialSums(wiring.Component):
         with m.Elif(self.i.valid):
             m.d.sync += index.eq(index + 1)
 
-        early_valid = delay(m, self.i.valid, self.LATENCY - self.EARLY, name="early_valid")
-        early_marks = delay(m, self.i.marks, self.LATENCY - self.EARLY, name="early_marks")
-        valid = delay(m, early_valid, self.EARLY, name="valid")
-        marks = delay(m, early_marks, self.EARLY, name="marks")
+        # What holds still for a layer is asked a register before what comes of it.
         keep = delay(m, self.keep, 1, name="keep")
+        coming = delay(m, self.i.valid, self.LATENCY - self.EARLY - 1, name="coming")
+        coming_marks = delay(m, self.i.marks, self.LATENCY - self.EARLY - 1, name="coming_marks")
+        m.d.comb += [
+            self.early.eq(delay(m, coming & ~keep, 1, name="early")),
+            self.tile_end.eq(delay(m, coming & ~keep & coming_marks.tile_end, 1, name="tile_end")),
+        ]
+        valid = delay(m, coming, 1 + self.EARLY, name="valid")
+        marks = delay(m, coming_marks, 1 + self.EARLY, name="marks")
         # Each group of channels has a bank and what drives it to itself.
+        came = delay(m, self.i.valid, self.LATENCY - 2, name="came")
         groups = -(-config.cols // _GROUP)
         places = copies(m, platform, index, groups, name="place")
         written = copies(m, platform, delay(m, index, self.LATENCY - 1, name="index"), groups, name="written")
-        strobes = copies(m, platform, delay(m, self.i.valid, self.LATENCY - 1, name="came") & keep, groups, name="strobe")
+        strobes = copies(m, platform, delay(m, came & keep, 1, name="kept"), groups, name="strobe")
         adds = copies(m, platform, self.add, groups, name="add")
         sums = delay(m, self.i.sums, self.LATENCY - 1, name="sums")
         for group in range(groups):
@@ -80,9 +86,7 @@ class PartialSums(wiring.Component):
             ]
         m.d.comb += [
             self.o.marks.eq(marks),
-            self.o.valid.eq(valid & ~keep),
+            self.o.valid.eq(delay(m, self.early, self.EARLY, name="given")),
             self.kept.eq(valid & keep & marks.layer_end),
-            self.early.eq(early_valid & ~keep),
-            self.tile_end.eq(self.early & early_marks.tile_end),
         ]
         return m

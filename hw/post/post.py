@@ -76,12 +76,13 @@ class PostProcessor(wiring.Component):
         config = self._config
         descriptor = self.descriptor
 
-        (start,) = copies(m, platform, self.start, 1, name="start")  # the first result comes many cycles later
+        # The first result comes many cycles later; the writer lies with the activations, the rest with the array's sums.
+        start, start_write = copies(m, platform, self.start, 2, name="start")
         m.submodules.partial = partial = PartialSums(config)
         connect(m, flipped(self.i), partial.i)
         m.d.comb += [
             partial.start.eq(start),
-            partial.add.eq(delay(m, descriptor.partial_in, 1, name="add")),
+            partial.add.eq(delay(m, descriptor.partial_in, 3, name="add")),
             partial.keep.eq(descriptor.partial_out),
         ]
         m.submodules.parameters = parameters = ChannelParameters(config)
@@ -98,7 +99,7 @@ class PostProcessor(wiring.Component):
 
         output_range = Signal(OutputRange, reset_less=True)
         for name in ("zero_point", "low", "high", "average", "round_once", "wide"):
-            m.d.sync += output_range[name].eq(delay(m, descriptor[name], 1, name=name))  # from one end of the chip
+            m.d.sync += output_range[name].eq(delay(m, descriptor[name], 2, name=name))  # from one end of the chip
         ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
 
         now, beat, upper = self._beats(m, partial.o, output_range.wide)
@@ -139,7 +140,7 @@ class PostProcessor(wiring.Component):
             results.append(requantize.o)
         # The walk of the output goes a cycle ahead of the results, and waits for them in a register.
         early = delay(m, now, lag + RequantizeLane.LATENCY - 1, name="early")
-        self._write(m, start, results, early)
+        self._write(m, start_write, results, early)
 
         finished = Signal()
         m.d.sync += finished.eq((early.valid & early.end & early.marks.layer_end) | partial.kept)

@@ -115,17 +115,17 @@ async def layer(rig, config, fields, image, weights, stalls, stop=None):
     pauses = rig.pauses(stalls)
     at, allowed = 0, 0
     last = rig.cycle
-    assert DepthwiseUnit.STEP_LEAD == 1
-    coming = packed(rng.integers(-128, 128, config.rows), 8)
+    coming = [packed(rng.integers(-128, 128, config.rows), 8) for _ in range(DepthwiseUnit.STEP_LEAD)]
     while board.seen < rows * columns * tiles:
         if at < len(words) and rig.cycle >= allowed and not next(pauses):
             layer_end = at == len(words) - 1
-            rig.set(i_step=1 | layer_end << 5, i_activations=coming)
-            coming, at, allowed = packed(words[at], 8), at + 1, rig.cycle + pace
+            rig.set(i_step=1 | layer_end << 5, i_activations=coming.pop(0))
+            coming.append(packed(words[at], 8))
+            at, allowed = at + 1, rig.cycle + pace
             last = rig.cycle
         else:
-            rig.set(i_step=int(rng.integers(32)) << 1, i_activations=coming)
-            coming = packed(rng.integers(-128, 128, config.rows), 8)
+            rig.set(i_step=int(rng.integers(32)) << 1, i_activations=coming.pop(0))
+            coming.append(packed(rng.integers(-128, 128, config.rows), 8))
         await rig.settled()
         if rig.bits("o__valid"):
             board((rig.bits("o__marks"), [int(total) for total in rig.get("o__sums")]))

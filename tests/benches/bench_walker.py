@@ -5,6 +5,7 @@ import numpy as np
 from celosia.hw.isa import Descriptor, Operation
 from celosia.hw.memory.activations import ActivationMemory
 from celosia.hw.memory.walker import WindowWalker
+from celosia.hw.memory.weights import WeightBuffer
 from celosia.sim.golden.windows import output_size, patches, surround
 from stalls import STALLS
 
@@ -148,7 +149,7 @@ async def run(rig, config, memory, layer, steps, stalls, stop=None):
             piece = board.next()[0]
             got = read(memory, config, *reads[now - ActivationMemory.READ_LATENCY])[: len(piece)]
             board((got, step >> 1 & 1, step >> 2 & 1, step >> 3))
-            assert rig.bits("o_address") == named[now - WindowWalker.LATENCY]
+            assert rig.bits("o_address") == named[now - WindowWalker.LATENCY + WeightBuffer.ADDRESS_LATENCY]
             if board.seen == stop:
                 await rig.ticks()
                 return

@@ -4,6 +4,7 @@ The loader and the walker each have their pauses; the golden result of a step is
 """
 
 import cocotb
+from celosia.hw.memory.weights import WeightBuffer
 from stalls import STALLS
 from weight_layers import STEP_LATENCY, WRITE_DELAY, Layer
 
@@ -74,9 +75,11 @@ class Buffer:
                         await rig.ticks()
                     rig.set(request__step=1)
                     word = meant[0 if layer.repeat else tile * layer.steps + step]
-                    self.steps.append((rig.cycle, rig.bits("address"), word))
+                    assert WeightBuffer.ADDRESS_LATENCY == 1
+                    cycle = rig.cycle
                     await rig.ticks()
                     rig.set(request__step=0)
+                    self.steps.append((cycle, rig.bits("address"), word))
         rig.cover(
             mode=layer.mode,
             results="one" if layer.results == 1 else "several",

@@ -68,7 +68,9 @@ def ring(hw):
                 m.d.sync += begin.eq(following(word))
             with m.Else():
                 m.d.sync += word.eq(begin)
-    p.check(~active | (dut.address == word))
+    named, naming = Signal(2), Signal()  # a cycle later
+    m.d.sync += [named.eq(word), naming.eq(active)]
+    p.check(~naming | (dut.address == named))
 
     # One word of the ring, whichever: who has it.
     watched = p.fixed(2, "watched")

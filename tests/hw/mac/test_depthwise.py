@@ -107,16 +107,15 @@ class Rig:
         results, steps = [], []
         cycle = 1
         quiet = 0
-        assert unit.STEP_LEAD == 1
-        comes = False
+        comes = [False] * unit.STEP_LEAD
         while quiet < (20 * self.config.beats + 20 * KERNEL if rest is None else rest):
             ctx.set(walker.weight_ready, not next(pauses))
-            if comes:
+            if comes.pop(0):
                 ctx.set(unit.i_activations, next(words))
                 steps.append(cycle)
             else:
                 ctx.set(unit.i_activations, self.bench.rng.integers(-128, 128, self.config.cols).tolist())
-            comes = ctx.get(unit.i_step.valid)
+            comes.append(ctx.get(unit.i_step.valid))
             if ctx.get(unit.o.valid):
                 marks = ctx.get(unit.o.marks)
                 results.append((cycle, marks.row_end, marks.tile_end, marks.layer_end, list(ctx.get(unit.o.sums))))

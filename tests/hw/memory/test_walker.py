@@ -9,6 +9,7 @@ from celosia.hw.config import preset
 from celosia.hw.isa import Operation
 from celosia.hw.memory.activations import ActivationMemory
 from celosia.hw.memory.walker import WindowWalker
+from celosia.hw.memory.weights import WeightBuffer
 
 MINI = preset("mini")
 FAST = replace(MINI, name="fast", requant_lanes=4)
@@ -129,7 +130,7 @@ def run(bench, config, descriptors, ready=lambda: True):
                     walk.steps.append(
                         (cycle, step.first, step.last, (step.marks.row_end, step.marks.tile_end, step.marks.layer_end))
                     )
-                    assert ctx.get(walker.o_address) == named[cycle - walker.LATENCY]
+                    assert ctx.get(walker.o_address) == named[cycle - walker.LATENCY + WeightBuffer.ADDRESS_LATENCY]
                 left = walker.LATENCY + 1 if ctx.get(walker.active) else left - 1
                 await ctx.tick()
                 cycle += 1

@@ -97,11 +97,13 @@ class Rig:
                         await ctx.tick()
                     ctx.set(request.step, 1)
                     word = meant[0 if layer.repeat else tile * layer.steps + step]
-                    self.steps.append((self.cycle, ctx.get(unit.address), word))
+                    cycle = self.cycle
                     if ring and release:
-                        self.releases.append(self.cycle)
+                        self.releases.append(cycle)
                     await ctx.tick()
                     ctx.set(request.step, 0)
+                    assert unit.ADDRESS_LATENCY == 1
+                    self.steps.append((cycle, ctx.get(unit.address), word))
 
     def run(self, *testbenches):
         """Simulates, then plays the banks: what every cell reads for a step, when it comes by, is the word that was meant."""
