@@ -6,11 +6,12 @@ Yosys merges registers that compute the same thing, whatever their names and att
 from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal, Value
 
 from ..delay import delay
-from . import is_ecp5
+from . import is_ecp5, placed_at
 
 
-def copies(m: Module, platform, value: Value, count: int, *, name: str) -> list[Value]:
-    """`count` registers that each hold `value`, one cycle late; they begin as zeros."""
+def copies(m: Module, platform, value: Value, count: int, *, name: str, site: str = "") -> list[Value]:
+    """`count` registers that each hold `value`, one cycle late; they begin as zeros. `site` is the name under which a floorplan
+    may place a single one: its k-th bit is `site.k`."""
     if not is_ecp5(platform):
         return [delay(m, value, 1, name=name)] * count
     bits = Value.cast(value)
@@ -31,6 +32,7 @@ def copies(m: Module, platform, value: Value, count: int, *, name: str) -> list[
                 i_LSR=0,
                 i_DI=bits[place],
                 o_Q=flops[-1],
+                **placed_at(platform, f"{site}.{place}"),
             )
         m.d.comb += register.eq(Cat(*flops))
         result.append(register)
