@@ -6,11 +6,15 @@ the small thing: `xnor_pixels` words, against the kilobits of a word of weights.
 the weights of several tiles of outputs pass by, one tile a turn, and the next step's activations come meanwhile, a pixel a
 cycle. A tile's sums of all pixels then wait for the next step in distributed memory, `XNOR_TILES` deep.
 
-    i_load --> staged, a word a pixel --> held, a copy for every few rows     (`swap`)
+    i_load --> staged, a word a pixel --> near, a copy a group of rows of the systolic array --> held, a copy for every few rows
                                            | column 0       | column 1       ...
     i_words row 0:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels] --> signs
     i_words row 1:     counter[pixels] --> counter[pixels] --> ... --> accumulators[pixels]
             ...        two bytes of the reduction each                 memory of `XNOR_TILES` sums each
+
+Rows lie as far apart as their weight banks. So what goes to all of them has a register on its way in each of the systolic
+array's groups of rows. Placers pull all counters together, to where the sums end: their words come from registers that a
+floorplan can put beside the banks.
 
 Column c is c cycles late, as the weight banks' are, so a sum moves right, a register a column. A sum s is mismatches less half
 of the bits that count: it begins with -4 a byte that counts (the padding does not), and the sum of products is -2 * s. The
@@ -19,7 +23,7 @@ accumulators begin with a threshold of -1 - floor(bias / 2), so that a sum's sig
     sum of products + bias >= 0   <=>   s <= floor(bias / 2)   <=>   s - 1 - floor(bias / 2) < 0
 """
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -34,13 +38,15 @@ from ..primitives.copies import copies
 from .count import MismatchCounter
 
 LEAST_TILES = 2
-"""Least tiles of a step: a sum is in its memory the cycle after it was made."""
+"""Least tiles of a step: a sum can be read the cycle after it was made, for the one after that."""
 
 SUM_BITS = 16
 """Width of a sum: reductions of fewer than 2**15 bits."""
 
 _ROWS_A_COPY = 3  # of what is held: the rows lie far apart
 _CELL_BYTES = 2  # of the reduction, that the two weights of a word of the weight banks hold
+_WORD_LAG = 1  # registers from the weight banks' words to the counters, and as many more to what is held
+_BEGINS_LAG = MismatchCounter.latency_of(_CELL_BYTES) - MismatchCounter.SUM_LATENCY  # from a word to the sum before it
 
 
 class Turn(data.Struct):
@@ -53,6 +59,15 @@ class Turn(data.Struct):
     tile: ceil_log2(XNOR_TILES)
     end: 1  # the step's last tile
     marks: Marks  # of the block of pixels
+
+
+class _Way(data.Struct):
+    """What the accumulators of a row have to know of a turn."""
+
+    valid: 1
+    first: 1
+    again: 1  # the turn two before was of the same tile: its sum is in the accumulator, and not yet in memory
+    tile: ceil_log2(XNOR_TILES)
 
 
 class ActivationLoad(data.StructLayout):
@@ -94,7 +109,7 @@ class XnorArray(wiring.Component):
     @staticmethod
     def latency_of(config: FabricConfig) -> int:
         """Cycles from a turn to its signs."""
-        return 1 + config.pairs + MismatchCounter.latency_of(_CELL_BYTES) + 1
+        return 1 + config.pairs + _WORD_LAG + MismatchCounter.latency_of(_CELL_BYTES) + 2
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -114,7 +129,7 @@ class XnorArray(wiring.Component):
         groups = _groups(config)
         half = BYTE_BITS * config.rows // 2  # a sum is from -half to half, and less than half before the last column
         bits = ceil_log2(half) + 1
-        held, bases = self._held(m, platform, groups[-1] + 1)
+        held, bases = self._held(m, platform, [config.group_of(groups.index(group)) for group in range(groups[-1] + 1)])
         sums = [bases[group] for group in groups]
         for column in range(config.pairs):
             total = signed(bits + (column + 1 == config.pairs))
@@ -123,7 +138,8 @@ class XnorArray(wiring.Component):
                 m.submodules[f"cell_{row}_{column}"] = counter
                 word = self.i_words[row][column]
                 weights = Cat(word[:BYTE_BITS], word[LOW_BITS : LOW_BITS + BYTE_BITS])
-                m.d.comb += counter.i_weights.eq(weights)
+                (near,) = copies(m, platform, weights, 1, name=f"word_{row}_{column}", site=f"cell_{row}_{column}.word")
+                m.d.comb += counter.i_weights.eq(near)
                 for pixel, (activations, inside) in enumerate(held[column][group]):
                     m.d.comb += [
                         counter.i_activations[pixel].eq(activations),
@@ -134,87 +150,122 @@ class XnorArray(wiring.Component):
         self._accumulate(m, platform, sums)
         return m
 
-    def _held(self, m, platform, groups):
-        """What is held, by column, group of rows and pixel: two bytes of activations and, a cycle later, which of them count;
-        and what sums begin with, by group and pixel, as late as the latter."""
+    def _held(self, m, platform, homes):
+        """What is held, by column, group of rows and pixel: two bytes of activations and, `INSIDE_LAG` cycles later, which of
+        them count; and what sums begin with, by group and pixel, a cycle before column 0's sums. `homes` are the groups of the
+        systolic array in which these groups of rows lie."""
         config = self._config
-        turn, load = self.i_turn, self.i_load
-        swap = turn.valid & turn.swap
-        begins = Signal(range(len(load.inside) + 1), name="begins", reset_less=True)
-        m.d.sync += begins.eq(sum(load.inside))
+        load, swap = self.i_load, self.i_turn.valid & self.i_turn.swap
+        lag = MismatchCounter.INSIDE_LAG
         held, bases = [], []
         for column in range(config.pairs):
-            swaps = copies(m, platform, swap, groups, name=f"swap_{column}")
-            later = [delay(m, copy, 1, name=f"swap_{column}_{group}") for group, copy in enumerate(swaps)]
+            swaps = _spread(m, platform, swap, homes, name=f"swap_{column}")
+            later = [delay(m, copy, lag, name=f"swap_{column}_{group}") for group, copy in enumerate(swaps)]
             cut = slice(_CELL_BYTES * column, _CELL_BYTES * (column + 1))
             word = Cat(load.word[byte] for byte in range(cut.start, cut.stop))
-            take, inside = (delay(m, value, 1, name=f"{name}_{column}") for name, value in
-                            (("take", load.take), ("inside", load.inside)))  # fmt: skip
-            activations = self._hold(m, load.take, word, swaps, f"word_{column}")
-            counting = self._hold(m, take, inside[cut], later, f"inside_{column}")
+            take, inside = (delay(m, value, lag, name=f"{name}_{column}") for name, value in
+                            (("take", load.take), ("inside", load.inside[cut])))  # fmt: skip
+            activations = self._hold(m, platform, load.take, word, swaps, homes, f"word_{column}")
+            counting = self._hold(m, platform, take, inside, later, homes, f"inside_{column}")
             if column == 0:
-                counts = self._hold(m, take, begins, later, "base")
-                bases = [[-Cat(Const(0, 2), count) for count in row] for row in counts]
+                take = delay(m, take, _BEGINS_LAG - lag, name="take_base")
+                later = [delay(m, copy, _BEGINS_LAG - lag, name=f"swap_base_{group}") for group, copy in enumerate(later)]
+                counts = self._hold(m, platform, take, _begins(m, load.inside), later, homes, "base")
+                bases = [[Cat(Const(0, 2), count).as_signed() for count in row] for row in counts]
             held.append([list(zip(*pair, strict=True)) for pair in zip(activations, counting, strict=True)])
             load = delay(m, load, 1, name=f"load_{column}")
             swap = delay(m, swap, 1, name=f"swap_{column}")
         return held, bases
 
-    def _hold(self, m, take, values, swaps, name):
-        """By group and pixel: the values, staged by pixel as `take` says, and held from one swap to the next."""
+    def _hold(self, m, platform, take, values, swaps, homes, name):
+        """By group and pixel: the values, staged by pixel as `take` says, and held from one swap to the next. A swap comes with
+        a cycle for the way from what is staged to the groups."""
         held: list[list[Signal]] = [[] for _ in swaps]
         for pixel in range(self._config.xnor_pixels):
             staged = Signal(len(values), name=f"staged_{name}_{pixel}", reset_less=True)
             with m.If(take[pixel]):
                 m.d.sync += staged.eq(values)
-            for group, swap in enumerate(swaps):
+            near = copies(m, platform, staged, self._config.row_groups, name=f"near_{name}_{pixel}")
+            for group, (swap, home) in enumerate(zip(swaps, homes, strict=True)):
                 register = Signal.like(staged, name=f"held_{name}_{pixel}_{group}", reset_less=True)
                 with m.If(swap):
-                    m.d.sync += register.eq(staged)
+                    m.d.sync += register.eq(near[home])
                 held[group].append(register)
         return held
 
     def _accumulate(self, m, platform, sums):
-        """Adds the sums of a tile's steps, and gives their signs."""
+        """Adds the sums of a tile's steps, and gives their signs. What a sum is added to was read the cycle before."""
         config = self._config
-        turn = delay(m, self.i_turn, self.latency_of(config) - 2, name="turn")
-        ways = copies(m, platform, turn, config.rows, name="way")
-        for row, way in enumerate(ways):
-            way = Turn(way)
-            written = delay(m, way, 1, name=f"written_{row}")
+        coming = delay(m, self.i_turn, self.latency_of(config) - 6, name="turn")
+        turn = delay(m, coming, 1, name="turn_now")
+        before = delay(m, turn, 1, name="turn_before")
+        again = delay(m, before.valid & (before.tile == coming.tile), 1, name="again")
+        way = Signal(_Way)
+        m.d.comb += [way.valid.eq(turn.valid), way.first.eq(turn.first), way.again.eq(again), way.tile.eq(turn.tile)]
+        homes = [config.group_of(row) for row in range(config.rows)]
+        ways = _spread(m, platform, way, homes, name="way")
+        enables, values = (
+            delay(m, getattr(self.threshold, name), 2, name=f"threshold_{name}") for name in ("enable", "values")
+        )
+        tiles = _spread(m, platform, self.threshold.tile, homes, name="threshold_tile")
+        for row, reading in enumerate(map(_Way, ways)):
+            adding = delay(m, reading, 1, name=f"adding_{row}")
+            written = delay(m, adding, 1, name=f"written_{row}")
             m.submodules[f"thresholds_{row}"] = thresholds = Memory(shape=signed(SUM_BITS), depth=XNOR_TILES, init=[])
             threshold, port = thresholds.read_port(domain="comb"), thresholds.write_port()
+            begin = delay(m, threshold.data, 1, name=f"begin_{row}")
             m.d.comb += [
-                threshold.addr.eq(way.tile),
-                port.en.eq(self.threshold.enable[row]),
-                port.addr.eq(self.threshold.tile),
-                port.data.eq(self.threshold.values[row]),
+                threshold.addr.eq(reading.tile),
+                port.en.eq(enables[row]),
+                port.addr.eq(tiles[row]),
+                port.data.eq(values[row]),
             ]
             for pixel in range(config.xnor_pixels):
                 name = f"{row}_{pixel}"
                 m.submodules[f"sums_{name}"] = waiting = Memory(shape=signed(SUM_BITS), depth=XNOR_TILES, init=[])
                 read, write = waiting.read_port(domain="comb"), waiting.write_port()
                 accumulator = Signal(signed(SUM_BITS), name=f"accumulator_{name}", reset_less=True)
+                sign = Signal(name=f"sign_{name}", reset_less=True)
                 total = add(
                     m,
                     platform,
                     sums[row][pixel],
-                    read.data,
+                    delay(m, Mux(reading.again, accumulator, read.data).as_signed(), 1, name=f"waited_{name}"),
                     signed(SUM_BITS),
                     name=f"sum_{name}",
-                    y_choose=way.first,
-                    other=threshold.data,
+                    y_choose=adding.first,
+                    other=begin,
                 )
-                m.d.sync += accumulator.eq(total)
+                m.d.sync += [accumulator.eq(total), sign.eq(accumulator[-1])]
                 m.d.comb += [
-                    read.addr.eq(way.tile),
+                    read.addr.eq(reading.tile),
                     write.en.eq(written.valid),
                     write.addr.eq(written.tile),
                     write.data.eq(accumulator),
-                    self.o.bits[pixel][row].eq(accumulator[-1]),
+                    self.o.bits[pixel][row].eq(sign),
                 ]
-        done = delay(m, turn, 2, name="done")
-        m.d.comb += [self.o.valid.eq(done.valid & done.last), self.o.end.eq(done.end), self.o.marks.eq(done.marks)]
+        done = delay(m, turn, 4, name="done")
+        valid, end, marks = (
+            delay(m, value, 1, name=name)
+            for name, value in (("valid", done.valid & done.last), ("end", done.end), ("marks", done.marks))
+        )
+        m.d.comb += [self.o.valid.eq(valid), self.o.end.eq(end), self.o.marks.eq(marks)]
+
+
+def _begins(m, inside):
+    """Minus the number of bytes that count, `_BEGINS_LAG` cycles late."""
+    fours = [delay(m, sum(inside[at : at + 4]), 1, name=f"inside_{at}") for at in range(0, len(inside), 4)]
+    return delay(m, -delay(m, sum(fours), 1, name="inside"), 1, name="begins")
+
+
+def _spread(m, platform, value, homes, *, name: str):
+    """Copies of a value, two cycles late, each near the rows of a group of the systolic array: these lie far apart, and a
+    register in each is on the way."""
+    near = copies(m, platform, value, max(homes) + 1, name=name)
+    spread = []
+    for home, copy in enumerate(near):
+        spread += copies(m, platform, copy, homes.count(home), name=f"{name}_{home}")
+    return spread
 
 
 def _groups(config: FabricConfig) -> list[int]:

@@ -5,10 +5,14 @@ carry chain does with two thirds of that: its half cell adds two gates of two in
 well (`hw.primitives.carry.sums`), so three XORs and their full adder are two half cells, and a sum of n bits with a third
 operand of one bit takes n + 1. Every adder of the tree takes such a bit along, so a byte's eighth pair needs no adder:
 
-    7 of a byte's 8 pairs --> two full adders --> sum of 3 bits --+               cycle 1
+    7 of a byte's 8 pairs --> two full adders --> sum of 3 bits --+
     the eighth pair ----------------------------------------------|--+
-    another byte: the same ---------------------------------------+--+--> sum --> ... --> + i_sums --> register
-                                                 AND "the byte counts"                every two adders, and at the end
+    another byte: the same ---------------------------------------+--+--> sum --> ... --> + i_sums
+                          cycle 1             cycle 2             | cycle 3               the last cycle
+                                                 AND "the byte counts"
+
+A register behind every adder costs no LUT4: it lies in the carry cell's own slice. What goes past the full adders does so as
+the bits of which a gate is made later, which rows and pixels share.
 
 Whether a byte counts (it does not where it lies in the padding) is the other input of the gates. No wide LUTs.
 """
@@ -24,7 +28,6 @@ from ..config import BYTE_BITS
 from ..delay import delay
 from ..primitives.carry import Gate, Sum, add, sums
 
-_LEVELS = 2  # adders between registers
 _CHAIN_CELLS = 18  # half cells of a chain before its last one
 
 
@@ -36,7 +39,7 @@ class MismatchCounter(wiring.Component):
     i_inside comes `INSIDE_LAG` cycles after them, o follows them by `latency` cycles, and i_sums by `SUM_LATENCY`.
     """
 
-    INSIDE_LAG = 1
+    INSIDE_LAG = 2
     """Cycles by which i_inside follows the words."""
 
     SUM_LATENCY = 1
@@ -61,7 +64,7 @@ class MismatchCounter(wiring.Component):
     @classmethod
     def latency_of(cls, count: int) -> int:
         """Cycles from words of `count` bytes to their sums."""
-        return 1 + -(-(ceil_log2(count) + 1) // _LEVELS)
+        return 3 + ceil_log2(count)
 
     @property
     def latency(self) -> int:
@@ -73,13 +76,12 @@ class MismatchCounter(wiring.Component):
         numbers, singles = self._bytes(m, platform)
         for level in range(1, ceil_log2(self._count) + 1):
             numbers, singles = self._level(m, platform, numbers, singles, level)
-            if level % _LEVELS == 0:
-                for pixel in range(self._pixels):
-                    name = f"{level}_{pixel}"
-                    numbers[pixel] = [number.registered(m, f"number_{name}_{i}") for i, number in enumerate(numbers[pixel])]
-                    singles[pixel] = [
-                        Gate(delay(m, single.value, 1, name=f"single_{name}_{i}")) for i, single in enumerate(singles[pixel])
-                    ]
+            for pixel in range(self._pixels):
+                name = f"{level}_{pixel}"
+                numbers[pixel] = [number.registered(m, f"number_{name}_{i}") for i, number in enumerate(numbers[pixel])]
+                singles[pixel] = [
+                    Gate(delay(m, single.value, 1, name=f"single_{name}_{i}")) for i, single in enumerate(singles[pixel])
+                ]
         totals = Signal(self.o.shape(), reset_less=True)
         m.d.comb += self.o.eq(totals)
         for pixel in range(self._pixels):
@@ -99,20 +101,23 @@ class MismatchCounter(wiring.Component):
         return m
 
     def _bytes(self, m, platform):
-        """For each pixel its numbers, one a byte, and as many single bits, after a register."""
-        words = [list(zip(activations, self.i_weights, strict=True)) for activations in self.i_activations]
-        pairs = [[Gate(a[bit], w[bit], differ=True) for bit in range(BYTE_BITS)] for word in words for a, w in word]
+        """For each pixel its numbers, one a byte, and as many single bits, after two registers."""
+        pairs = self._pairs(self.i_weights, self.i_activations)
+        weights = delay(m, self.i_weights, 1, name="weights")
+        late = self._pairs(
+            weights, [delay(m, word, 1, name=f"activations_{pixel}") for pixel, word in enumerate(self.i_activations)]
+        )
         full = self._chained(
             m,
             platform,
             [Sum(byte[first], byte[first + 1 : first + 2], byte[first + 2 : first + 3]) for byte in pairs for first in (0, 3)],
             "full",
         )
-        halves = [[Gate(bit) for bit in total] for total in full]
+        halves = [[Gate(bit) for bit in delay(m, total, 1, name=f"half_{index}")] for index, total in enumerate(full)]
         sevens = self._chained(
             m,
             platform,
-            [Sum(byte[6], one, other) for byte, one, other in zip(pairs, halves[::2], halves[1::2], strict=True)],
+            [Sum(byte[6], one, other) for byte, one, other in zip(late, halves[::2], halves[1::2], strict=True)],
             "seven",
         )
         numbers: list[list[_Number]] = []
@@ -124,8 +129,16 @@ class MismatchCounter(wiring.Component):
                 place, name = pixel * self._count + byte, f"{pixel}_{byte}"
                 inside = self.i_inside[pixel][byte]
                 numbers[-1].append(_Number(delay(m, sevens[place], 1, name=f"seven_{name}"), inside))
-                singles[-1].append(Gate(delay(m, pairs[place][7].value, 1, name=f"eighth_{name}"), inside))
+                singles[-1].append(Gate(delay(m, late[place][7].value, 1, name=f"eighth_{name}"), inside))
         return numbers, singles
+
+    def _pairs(self, weights, activations):
+        """By pixel and byte: the pairs of its bits."""
+        return [
+            [Gate(byte[bit], own[bit], differ=True) for bit in range(BYTE_BITS)]
+            for word in activations
+            for byte, own in zip(word, weights, strict=True)
+        ]
 
     def _level(self, m, platform, numbers, singles, level):
         """Every two numbers and a single bit of each pixel added up; what is left over passes by."""

@@ -39,7 +39,7 @@ def test_blocks(bench, config, tiles, gaps):
     """Blocks of 1 to 4 steps; every tile with weights of its own, every pixel with activations and padding of its own."""
     rng, rows, pairs, pixels = bench.rng, config.rows, config.pairs, config.xnor_pixels
     dut = XnorArray(config)
-    assert XnorArray.latency_of(config) == 1 + pairs + MismatchCounter.latency_of(2) + 1
+    assert XnorArray.latency_of(config) == 1 + pairs + 1 + MismatchCounter.latency_of(2) + 2
     thresholds = rng.integers(-60, 60, (tiles, rows))
     turns, loads, expected = {}, {}, {}
     cycle = tiles + max(tiles, pixels) + 2
