@@ -12,6 +12,9 @@ Along a row of the chip lie the pairs of columns, left to right, each with its r
 the same place in all three, so sums go straight up. They come out next to the requantizers of their channels. Those are the
 largest part beside the array, and where there is room for them: on the activations' side of it are the walker, the depthwise
 and the vector unit.
+
+An XNOR engine's counters take the weights from registers in the tiles above and below each block RAM. That keeps the counters
+there: sums pull them all together at their end, and the weights, with registers on their way, the less the more there are.
 """
 
 from collections.abc import Iterable
@@ -32,6 +35,8 @@ _MEMORY_COLUMNS = (
     62, 64, 69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93, 96, 98, 100, 102, 105, 107, 109, 111, 114, 116, 118, 120,
 )  # fmt: skip
 _MEMORIES = 4  # of a block
+_SLICES = "ABCD"  # of a tile, each with two registers
+_WORD_BITS = 16  # of a weight bank, that the XNOR engine takes
 _LEFT_OF_THE_ARRAY = {70: ("link.incoming", "link.outgoing")}  # by row of block RAM; the pins of most links are there too
 _RIGHT_OF_THE_ARRAY = {22: ("records.0", "records.1"), 46: ("program.2", "program.3"), 70: ("program.0", "program.1")}
 
@@ -57,6 +62,8 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
                 site = f"cell_{row}_{pair}"
                 places[f"{site}.multiplier"] = _multiplier(place, y_multiplier)
                 places[f"{site}.bank"] = _memory(place, y_memory)
+                for bit in range(_WORD_BITS if config.xnor_pixels else 0):
+                    places[f"{site}.word.{bit}"] = _register(place, y_memory, bit)
     # The requantizers of a pair's channels take what its last group of rows leaves free.
     lanes_a_pair = max(config.requant_lanes // config.pairs, 1)
     for lane in range(config.requant_lanes):
@@ -91,6 +98,12 @@ def _depthwise(config: FabricConfig, quarters: Iterable[int]) -> Iterable[str]:
 
 def _multiplier(place: int, row: int) -> str:
     return f"X{_MULTIPLIER_COLUMNS[place]}/Y{row}/MULT18_{_MULTIPLIERS[place % len(_MULTIPLIERS)]}"
+
+
+def _register(place: int, row: int, bit: int) -> str:
+    """One of the 16 registers in the tiles above and below a block RAM."""
+    side, index = divmod(bit, 2 * len(_SLICES))
+    return f"X{_MEMORY_COLUMNS[place]}/Y{row + (1, -1)[side]}/SLICE{_SLICES[index // 2]}.FF{index % 2}"
 
 
 def _memory(place: int, row: int) -> str:

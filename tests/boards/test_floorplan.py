@@ -10,6 +10,7 @@ from celosia.boards.floorplan import lfe5u_85
 from celosia.hw.config import preset
 from celosia.hw.link.device import UartFabric
 
+REGISTER = r"X\d+/Y(21|23|45|47|69|71)/SLICE[ABCD]\.FF[01]"
 SITES = {"MULT18X18D": r"X\d+/Y(10|34|58)/MULT18_[0145]", "DP16KD": r"X\d+/Y(22|46|70|82)/EBR[0-3]"}
 
 
@@ -29,16 +30,22 @@ class Platform:
         self.floorplan = floorplan
 
 
-def test_everything_has_a_place_of_its_own():
-    config = preset("ecp5-85")
+@pytest.mark.parametrize("name", ["ecp5-85", "ecp5-85-xnor"])
+def test_everything_has_a_place_of_its_own(name):
+    config = preset(name)
     design = Fragment.get(UartFabric(config, clock_hz=75e6, baud=3e6), Platform(lfe5u_85(config)))
     placed = {kind: [] for kind in SITES}
+    registers = []
     for instance in _instances(design):
         if instance.type in SITES:
             placed[instance.type].append(instance.attrs.get("BEL", f"no place for a {instance.type}"))
+        elif instance.type == "TRELLIS_FF" and "BEL" in instance.attrs:
+            registers.append(instance.attrs["BEL"])
     for kind, places in placed.items():
         assert all(re.fullmatch(SITES[kind], place) for place in places), places
     assert max(Counter(itertools.chain(*placed.values())).values()) == 1
+    assert all(re.fullmatch(REGISTER, place) for place in registers), registers
+    assert len(registers) == len(set(registers)) == (config.rows * config.pairs * 16 if config.xnor_pixels else 0)
     assert len(placed["MULT18X18D"]) == config.rows * config.pairs + config.requant_lanes
 
 
