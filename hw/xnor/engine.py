@@ -54,8 +54,8 @@ class XnorEngine(wiring.Component):
 
     @staticmethod
     def latency_of(config: FabricConfig, *, word_latency: int) -> int:
-        """Cycles from a block's last step to its first tile's signs; a write a cycle follows."""
-        return XnorFeed.latency_of(word_latency) + XnorArray.latency_of(config)
+        """Cycles from a block's last step to its first tile's signs, and those that they wait; a write a cycle follows."""
+        return XnorFeed.latency_of(word_latency) + XnorArray.latency_of(config) + XnorWriter.WAIT
 
     def elaborate(self, platform):
         m = Module()

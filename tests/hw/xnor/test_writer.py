@@ -14,7 +14,7 @@ CONFIG = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=4)
 @pytest.mark.parametrize("binary", [1, 0])
 @pytest.mark.parametrize(
     ("columns", "rows", "outputs", "tiles"),
-    [(4, 2, 16, 2), (9, 3, 24, 4), (3, 2, 40, 5), (1, 1, 8, 2), (5, 1, CONFIG.rows * XNOR_TILES, XNOR_TILES)],
+    [(4, 2, 16, 2), (9, 3, 24, 4), (3, 2, 40, 5), (1, 3, 8, 2), (5, 1, CONFIG.rows * XNOR_TILES, XNOR_TILES)],
 )
 def test_maps(bench, binary, columns, rows, outputs, tiles):
     """A map of random signs, at a random place of a memory that is otherwise untouched; `done` when all is written."""
@@ -74,7 +74,7 @@ def test_maps(bench, binary, columns, rows, outputs, tiles):
                 ctx.set(writer.i.valid, 0)
                 for _ in range(tiles * pixels - tiles):
                     now = await tick(ctx, now)
-        for _ in range(tiles * pixels + writer.DONE_LATENCY + 4):
+        for _ in range(tiles * pixels + writer.WAIT + writer.DONE_LATENCY + 4):
             now = await tick(ctx, now)
 
     bench.run(writer, testbench)
