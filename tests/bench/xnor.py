@@ -81,13 +81,14 @@ def alone(config: FabricConfig, platform: Chip) -> tuple[Module, list[Signal]]:
     rows = [delay(m, ways[config.group_of(row)], 1, name=f"address_{row}", ones=bool(row % 2)) for row in range(config.rows)]
     for pair in range(config.pairs):
         load = delay(m, load, 1, name=f"load_{pair}")
+        loads = copies(m, platform, load, config.row_groups, name=f"loads_{pair}")
         for row in range(config.rows):
             bank = Bank(width=PACKED_BITS, depth=config.weight_depth, site=f"cell_{row}_{pair}.bank")
             m.submodules[f"bank_{row}_{pair}"] = bank
             m.d.comb += [
                 bank.i_address.eq(rows[row]),
-                Cat(bank.write.address, bank.write.data).eq(load),
-                bank.write.enable.eq(load[len(load) - 1 - row]),
+                Cat(bank.write.address, bank.write.data).eq(loads[config.group_of(row)]),
+                bank.write.enable.eq(loads[config.group_of(row)][len(load) - 1 - row]),
                 engine.i_words[row][pair].eq(delay(m, bank.o_data, 1, name=f"word_{row}_{pair}")),
             ]
             rows[row] = delay(m, rows[row], 1, name=f"address_{row}_{pair}", ones=bool(row % 2))
