@@ -56,8 +56,8 @@ class FabricConfig:
     record_depth        layers whose counters are kept for the report
     step_cycles         cycles that a step of the array takes: 1, or `rows` for the compact fabric of small chips, which
                         multiplies a row of the array at a time and has no depthwise unit, no vector unit and no partial sums
-    xnor_pixels         pixels that the XNOR engine works on at a time, each `rows` binary outputs of `8 * rows` bits; 0 leaves
-                        the engine out
+    xnor_pixels         pixels that the XNOR engine works on at a time, each `rows` binary outputs of `8 * rows` bits, or planes
+                        of bits of fewer pixels; 0 leaves the engine out
     """
 
     name: str
@@ -145,6 +145,11 @@ class FabricConfig:
     def binary_macs_per_cycle(self) -> int:
         """Binary multiply-accumulates of the whole XNOR engine in one cycle."""
         return self.xnor_pixels * self.rows * self.rows * BYTE_BITS
+
+    @property
+    def plane_limit(self) -> int:
+        """Most bits of activations whose planes the XNOR engine takes and the requantizer writes; 0 where it does neither."""
+        return self.xnor_pixels if self.xnor_pixels > 1 and self.beats == 1 else 0
 
     @property
     def word_bytes(self) -> int:
@@ -322,8 +327,9 @@ _PRESETS = {
             record_depth=64,
         ),
         _ECP5_85,
-        # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time.
-        replace(_ECP5_85, name="ecp5-85-xnor", xnor_pixels=4),
+        # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time, or an
+        # eighth or sixteenth of that of 2 or 4 bits. It takes the depthwise unit's place.
+        replace(_ECP5_85, name="ecp5-85-xnor", depthwise_tiles=0, xnor_pixels=4),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
         replace(_ECP5_85, name="ecp5-85-w8k", weight_depth=32, partial_depth=512),
     )

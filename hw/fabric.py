@@ -127,9 +127,10 @@ class Fabric(wiring.Component):
 
         # Running a descriptor
         descriptor = Signal(Descriptor)
-        results, address, xnor_done, xnor_selected = [post.write], walker.o_address, Const(0), Const(0)
+        results, address, xnor_done, xnor_selected, serial = [post.write], walker.o_address, Const(0), Const(0), Const(0)
         if config.xnor_pixels:
-            xnor_selected = self._runs(m, descriptor, Operation.XNOR)
+            serial = self._runs(m, descriptor, Operation.SERIAL)
+            xnor_selected = self._runs(m, descriptor, Operation.XNOR) | serial
             xnor = self._put(m, platform, "xnor", XnorEngine(config, word_latency=SystolicArray.LEVEL_LATENCY))
             m.d.comb += [
                 xnor.start.eq(sequencer.launch & xnor_selected),
@@ -212,14 +213,17 @@ class Fabric(wiring.Component):
                 engine.i_step.valid.eq(step.valid & selected),
                 engine.i_activations.eq(activations.o_data),
             ]
-        self._merge(m, platform, post.i, [on_array, on_depthwise], [engine.o for _, engine, _ in engines], array.o_ahead)
+        others = [(selected, engine.o) for selected, engine, _ in engines[2:]]
+        if config.plane_limit:
+            others.append((serial, xnor.o))
+        self._merge(m, platform, post.i, (on_array, array.o), vector.o, others, array.o_ahead)
         m.d.comb += [
             array.i_address.eq(address),
             vector.add.eq(self._runs(m, descriptor, Operation.ADD)),
             store.i_data.eq(activations.o_data),
         ]
         for name in ("multiplier", "zero_point", "shift"):
-            m.d.comb += vector.right[name].eq(descriptor[f"right_{name}"])
+            m.d.comb += vector.right[name].eq(descriptor.operand.right[name])
         m.d.comb += [
             sequencer.activity.busy.eq(walker.taken),
             sequencer.activity.weights.eq(walker.starved),
@@ -248,27 +252,29 @@ class Fabric(wiring.Component):
         m.d.sync += register.eq(descriptor.operation == operation)
         return register
 
-    def _merge(self, m, platform, target, selected, results, ahead):
-        """The results of the engine that runs, of which the array is the first: the others, which are far from it, take
-        `MERGE_LATENCY` more. `ahead` is the array's step so much before its result.
-        """
-        # Which engine runs holds still, so it may come late; a copy for each group of channels.
-        running = copies(
-            m, platform, delay(m, Cat(selected), 3, name="selected"), self.config.cols // _CHANNELS_A_COPY, name="running"
-        )
+    def _merge(self, m, platform, target, of_array, vector, others, ahead):
+        """The results of the engine that runs: the array's, those of one of `others` that is selected, or the vector unit's.
 
-        def one(group, name, array, vector, depthwise=None):
-            on_array, on_depthwise = running[group]
-            other = vector if depthwise is None else Mux(on_depthwise, depthwise, vector)
-            return Mux(on_array, array, delay(m, other, self.MERGE_LATENCY, name=name))
+        All but the array are far from it, and take `MERGE_LATENCY` more; `ahead` is the array's step so much before its result.
+        """
+        on_array, array = of_array
+        # Which engine runs holds still, so it may come late; a copy for each group of channels.
+        selected = Cat(on_array, *(each for each, _ in others))
+        groups = self.config.cols // _CHANNELS_A_COPY
+        running = copies(m, platform, delay(m, selected, 3, name="selected"), groups, name="running")
+
+        def other(group, of_vector, of_others):
+            chosen = of_vector
+            for place, value in enumerate(of_others, 1):
+                chosen = Mux(running[group][place], value, chosen)
+            return chosen
 
         for channel, number in enumerate(target.sums):
-            values = (engine.sums[channel] for engine in results)
-            m.d.comb += number.eq(one(channel // _CHANNELS_A_COPY, f"other_{channel}", *values))
+            group = channel // _CHANNELS_A_COPY
+            chosen = other(group, vector.sums[channel], [results.sums[channel] for _, results in others])
+            late = delay(m, chosen, self.MERGE_LATENCY, name=f"other_{channel}")
+            m.d.comb += number.eq(Mux(running[group][0], array.sums[channel], late))
         # What goes beside the sums is chosen a cycle before them.
-        on_array, on_depthwise = running[0]
-        flow, *others = (Cat(engine.valid, engine.marks.as_value()) for engine in results[1:])
-        for depthwise in others:
-            flow = Mux(on_depthwise, depthwise, flow)
-        flow = Mux(on_array, Cat(ahead.valid & ahead.last, ahead.marks.as_value()), flow)
+        flow, *flows = (Cat(results.valid, results.marks.as_value()) for results in (vector, *(each for _, each in others)))
+        flow = Mux(running[0][0], Cat(ahead.valid & ahead.last, ahead.marks.as_value()), other(0, flow, flows))
         m.d.comb += Cat(target.valid, target.marks.as_value()).eq(delay(m, flow, self.MERGE_LATENCY, name="flow"))

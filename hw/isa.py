@@ -59,6 +59,33 @@ class Operation(enum.Enum, shape=4):
     DEPTHWISE = 5  # depthwise convolution on its own unit: the walker's output loops are over the *input* map
     XNOR = 6  # binary convolution and fully connected on the XNOR engine
     OR = 7  # max pooling of bits, eight a byte, on the vector unit
+    SERIAL = 8  # convolution and fully connected of few bits, bit by bit on the XNOR engine
+
+
+class RightOperand(data.Struct):
+    """How ADD scales its second operand; see FIRST_LOG2."""
+
+    multiplier: unsigned(32)
+    zero_point: signed(8)
+    shift: unsigned(8)  # to the right
+
+
+class BitPlanes(data.Struct):
+    """How tensors of few bits lie: a plane of each bit, one behind the other, each with the tensor's elements eight a byte."""
+
+    read_stride: unsigned(16)  # SERIAL: bytes from a plane of the input to the next higher one
+    write_stride: unsigned(16)  # the same of the output
+    read_planes: unsigned(4)  # SERIAL: of the input
+    weight_planes: unsigned(4)  # SERIAL: of the weights, a word each
+    write_planes: unsigned(4)  # `binary` results are written as so many planes of their lowest bits; 0: as their signs
+    tiles: unsigned(4)  # SERIAL: of outputs that pass by each block of pixels; from 2 on, they are the layer's only ones
+
+
+class Operand(data.Union):
+    """What ADD needs, and what the operations need that ADD's results are not for."""
+
+    right: RightOperand
+    planes: BitPlanes
 
 
 class Descriptor(data.Struct):
@@ -70,6 +97,9 @@ class Descriptor(data.Struct):
 
     With XNOR the loops are tile of outputs (inside; the first `pixels` turns each read one pixel's bytes), chunk, kernel row,
     block of pixels, output row, and a single one. Bytes that would be replaced do not count.
+
+    With SERIAL they are plane of weights and tile of outputs (inside, a plane of all tiles after the other; the first
+    `pixels * read_planes` turns each read a plane of a pixel), chunk, kernel row, block of pixels, output row, tile of outputs.
     """
 
     # word 0
@@ -82,7 +112,7 @@ class Descriptor(data.Struct):
     average: unsigned(1)  # round as integer division does, half away from zero on the magnitude
     round_once: unsigned(1)  # requantize with one rounding, halves up: fully connected
     wide: unsigned(1)  # sums with their biases need more than `NARROW_BITS`: two passes of the requantizer each
-    binary: unsigned(1)  # results of MAC and XNOR are written as bits, eight a byte
+    binary: unsigned(1)  # results are written as bits, eight a byte; not ADD's
     _reserved: unsigned(3)
     pad_value: signed(8)
     tag: unsigned(8)  # STORE: which output of the program
@@ -119,12 +149,10 @@ class Descriptor(data.Struct):
     low: signed(8)
     high: signed(8)
     window_stride: unsigned(8)
-    # words 18, 19: how ADD scales its second operand; see FIRST_LOG2
-    right_multiplier: unsigned(32)
-    right_zero_point: signed(8)
-    right_shift: unsigned(8)  # to the right
-    chunk_stride: unsigned(11)  # bytes from a chunk to the next; XNOR: from a pixel's window to the next one's
-    last_bytes: unsigned(5)  # XNOR: of the last chunk of a kernel row
+    # words 18, 19
+    operand: Operand
+    chunk_stride: unsigned(11)  # bytes from a chunk to the next; XNOR, SERIAL: from a pixel's window to the next one's
+    last_bytes: unsigned(5)  # XNOR, SERIAL: of the last chunk of a kernel row
     # word 20
     length: unsigned(32)  # STORE: 32-bit words to send
     # words 21, 22: DEPTHWISE: the centres that give results, every `window_stride` from the first one on
@@ -132,9 +160,9 @@ class Descriptor(data.Struct):
     window_rows: unsigned(16)
     window_column: unsigned(8)  # of the first result's centre
     window_row: unsigned(8)
-    pixels: unsigned(4)  # XNOR: of a block, which is a column of the output loops
-    last_pixels: unsigned(4)  # XNOR: of a row's last block
-    pace: unsigned(8)  # XNOR: least cycles from the end of a block to that of the next
+    pixels: unsigned(4)  # XNOR, SERIAL: of a block, which is a column of the output loops
+    last_pixels: unsigned(4)  # XNOR, SERIAL: of a row's last block
+    pace: unsigned(8)  # least cycles from the end of a result or block to that of the next; 0: what the requantizer needs
 
 
 DESCRIPTOR_WORDS = Shape.cast(Descriptor).width // 32

@@ -198,7 +198,7 @@ class WindowWalker(wiring.Component):
         pace = Signal(8 if config.xnor_pixels else range(wide_pace + 1), reset_less=True)
         m.d.sync += pace.eq(Mux(descriptor.wide, wide_pace, narrow_pace))
         if config.xnor_pixels:
-            with m.If(descriptor.operation == Operation.XNOR):
+            with m.If(descriptor.pace != 0):
                 m.d.sync += pace.eq(descriptor.pace)
         free = Signal(reset_less=True)
         m.d.sync += free.eq(
@@ -279,8 +279,8 @@ class WindowWalker(wiring.Component):
             return register
 
         diagonal = Mux(descriptor.diagonal, config.cols, 0)
-        chunk_stride = descriptor.chunk_stride if config.xnor_pixels else config.rows
-        chunk = offset("chunk_column", reach, chunk_stride, level=0)
+        pixel_stride, plane_stride = self._turn_strides(m, moves, reach) if config.xnor_pixels else (config.rows, None)
+        chunk = offset("chunk_column", reach, pixel_stride, level=0)
         kernel = offset("kernel_column", reach, descriptor.kernel_column_stride, level=1)
         output = offset("output_column", reach, descriptor.output_column_stride, level=3)
         tile = offset("tile_column", reach, diagonal, level=5, initial=descriptor.column_start)
@@ -294,8 +294,33 @@ class WindowWalker(wiring.Component):
         output = offset(
             "output_address", reach, descriptor.output_row_stride, level=4, initial=descriptor.row_address[: reach.width]
         )
-        row_address = delay(m, total("row_address", kernel, output), 1, name="row_address")
-        return column, row, row_address
+        row_address = total("row_address", kernel, output)
+        if plane_stride is None:
+            return column, row, delay(m, row_address, 1, name="row_address")
+        plane = delay(m, offset("plane_address", reach, plane_stride, level=0), 1, name="plane_address")
+        return column, row, total("plane_row_address", row_address, plane)
+
+    def _turn_strides(self, m, moves, reach):
+        """What the innermost loop's next iteration moves: the column, and the address alone.
+
+        Of planes of bits, 2 or 4, each pixel's come one after the other, and then the next pixel's.
+        """
+        descriptor = self.descriptor
+        planes = descriptor.operand.planes
+        odd = Signal(reset_less=True)  # iterations so far
+        with m.If(moves[0]):
+            m.d.sync += odd.eq(~odd & ~moves[1])
+        serial, two = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [serial.eq(descriptor.operation == Operation.SERIAL), two.eq(planes.read_planes == 2)]
+        strides = []
+        for name, even_value, odd_value in (
+            ("pixel", Mux(serial, 0, descriptor.chunk_stride), Mux(serial & ~two, 0, descriptor.chunk_stride)),
+            ("plane", Mux(serial, planes.read_stride, 0), Mux(serial, Mux(two, -planes.read_stride, planes.read_stride), 0)),
+        ):
+            values = [Signal(reach, name=f"{name}_stride_{index}", reset_less=True) for index in range(2)]
+            m.d.sync += [values[0].eq(even_value), values[1].eq(odd_value)]
+            strides.append(Mux(odd, values[1], values[0]))
+        return strides
 
     def _address(self, m, column, row, row_address):
         """Two more: the byte address, and which of the `rows` bytes lie inside the input row."""

@@ -26,7 +26,8 @@ class ChannelParameters(wiring.Component):
 
     Members: `i` takes three words a channel (shift, bias, multiplier) from tile entry `load_entry` on, set by `load_at`.
     `start` fetches the entries from `entry` on; `advance` moves on to the next one, which `o` is `ADVANCE_LATENCY` cycles
-    later and which must be fetched by then: `FabricConfig.tile_cycles` after the last. `o` is the current tile's channels.
+    later and which must be fetched by then: `FabricConfig.tile_cycles` after the last. `o` is the current tile's channels. With
+    `cycle`, which holds still, the first one comes again behind so many entries.
 
     A start with `scan` gives biases alone instead, from `entry` on, those of `requant_lanes` channels a cycle: with `scanned`,
     the first ones `SCAN_LATENCY` cycles later. It ends behind as many tiles as the engine holds, or with the next start.
@@ -52,6 +53,7 @@ class ChannelParameters(wiring.Component):
                 "scan": In(1),
                 "entry": In(range(config.tile_depth)),
                 "advance": In(1),
+                "cycle": In(range(XNOR_TILES)),
                 "o": Out(data.ArrayLayout(Channel, config.cols)),
                 "scanned": Out(1),
                 "o_biases": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.requant_lanes)),
@@ -93,6 +95,8 @@ class ChannelParameters(wiring.Component):
             m.d.sync += pointer.eq(pointer + Cat(walk[:words]).any())
             with m.If(next_tile):
                 m.d.sync += fresh.eq(0)
+        if config.plane_limit:
+            self._begin_anew(m, pointer, walk[words - 1], ceil_log2(words))
 
         coming = Signal(data.ArrayLayout(Channel, config.cols), reset_less=True)
         current = Signal.like(coming)
@@ -121,6 +125,16 @@ class ChannelParameters(wiring.Component):
         for lane, bank in enumerate(banks):
             m.d.comb += self.o_biases[lane].eq(bank.o_data[:ACCUMULATOR_BITS].as_signed())
         return m
+
+    def _begin_anew(self, m, pointer, fetched, shift):
+        """Takes the pointer back to the first entry where `fetched` says that the last one of a cycle has come."""
+        first, place, last = Signal.like(pointer), Signal(range(XNOR_TILES)), Signal()
+        with m.If(self.start):
+            m.d.sync += [first.eq(self.entry << shift), place.eq(0), last.eq(0)]
+        with m.Elif(fetched & last):
+            m.d.sync += [pointer.eq(first), place.eq(0), last.eq(0)]
+        with m.Elif(fetched):
+            m.d.sync += [place.eq(place + 1), last.eq(place + 2 == self.cycle)]
 
     def _spread(self, m, platform, bit, *, name):
         """A copy for every lane, two cycles late: the lanes lie along the whole chip, so it takes two steps to reach them."""

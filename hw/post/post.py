@@ -7,7 +7,9 @@ i --> partial sums --> hold --> requant_lanes requantizers --> writer --> write
 A held result goes to the requantizers in `beats` of `requant_lanes` sums; where the layer is wide each beat takes two passes.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from typing import NamedTuple
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -20,6 +22,7 @@ from ..memory.activations import ActivationMemory, ActivationWrite
 from ..primitives.copies import copies
 from .channels import ChannelParameters
 from .partial import PartialSums
+from .planes import PlaneWriter
 from .requantize import OutputRange, RequantizeLane
 
 _LANES_A_COPY = 4  # that one copy of what holds for all of them serves
@@ -33,6 +36,15 @@ class _Beat(data.Struct):
     marks: Marks
 
 
+class _Group(NamedTuple):
+    """Whether there are several tiles, and of the next result whether its tile is the last one, its address and its tile's."""
+
+    several: Value
+    last: Value
+    following: Value
+    tile: Value
+
+
 class PostProcessor(wiring.Component):
     """Takes results as they come, at least `beats` cycles apart, twice that where the layer is `wide`, and writes `cols` int8
     each.
@@ -42,7 +54,8 @@ class PostProcessor(wiring.Component):
     those of `ChannelParameters`, as are `scanned` and `o_biases` where the layer is the XNOR engine's.
 
     Where a fabric has one, `binary` results are written as bits, eight a byte, and the descriptor's addresses of them count
-    bits.
+    bits: their signs, or `write_planes` planes of their lowest bits, a plane a cycle, which results must be apart. Where
+    several tiles pass by each block of pixels, `tile_end` marks the last pixel of each in every block.
     """
 
     def __init__(self, config: FabricConfig):
@@ -93,6 +106,7 @@ class PostProcessor(wiring.Component):
             parameters.start.eq(start),
             parameters.entry.eq(descriptor.tile_base),
             parameters.scan.eq(descriptor.operation == Operation.XNOR),
+            parameters.cycle.eq(Mux(descriptor.operation == Operation.SERIAL, descriptor.operand.planes.tiles, 0)),
             self.scanned.eq(parameters.scanned),
             self.o_biases.eq(parameters.o_biases),
         ]
@@ -144,7 +158,15 @@ class PostProcessor(wiring.Component):
 
         finished = Signal()
         m.d.sync += finished.eq((early.valid & early.end & early.marks.layer_end) | partial.kept)
-        m.d.comb += self.done.eq(delay(m, finished, ActivationMemory.WRITE_LATENCY, name="done"))
+        done = delay(m, finished, ActivationMemory.WRITE_LATENCY, name="done")
+        if config.plane_limit:
+            # Each plane is written a cycle later than the one below it.
+            dones = [done]
+            for plane in range(1, config.plane_limit):
+                dones.append(delay(m, dones[-1], 1, name=f"done_{plane}"))
+            planes = descriptor.operand.planes.write_planes
+            done = Mux(descriptor.binary & (planes != 0), Array(dones)[planes - 1], done)
+        m.d.comb += self.done.eq(done)
         return m
 
     def _beats(self, m, results, wide):
@@ -185,23 +207,35 @@ class PostProcessor(wiring.Component):
         only, last_tile = Signal(), Signal()
         m.d.sync += [fewer.eq(descriptor.tiles - 3), only.eq(descriptor.tiles == 1)]
 
+        started = delay(m, start, 1, name="started")
+        group = self._group(m, started, beat, row, tile, address)
+
         def lanes_of(last):
             return Mux(last, descriptor.last_lanes, config.cols)
 
-        started = delay(m, start, 1, name="started")
         count = Signal(range(config.cols + 1))
         position = Signal(bits, name="position")
         m.d.comb += count.eq(Mux(lanes_left > config.requant_lanes, config.requant_lanes, lanes_left))
+        planes = descriptor.operand.planes.write_planes
+        write = self.write
+        if config.plane_limit:
+            m.submodules.planes = writer = PlaneWriter(config)
+            m.d.comb += [
+                writer.planes.eq(Mux(descriptor.binary, planes, 0)),
+                writer.stride.eq(descriptor.operand.planes.write_stride),
+            ]
+            connect(m, writer.o, flipped(self.write))
+            write = writer.i
         m.d.comb += [
-            self.write.enable.eq(delay(m, beat.valid & (lanes_left != 0), 1, name="enable")),
-            self.write.count.eq(delay(m, self._bytes(packs, count), 1, name="count")),
-            self.write.address.eq(delay(m, self._bytes(packs, position), 1, name="position")),
+            write.enable.eq(delay(m, beat.valid & (lanes_left != 0), 1, name="enable")),
+            write.count.eq(delay(m, self._bytes(packs, count), 1, name="count")),
+            write.address.eq(delay(m, self._bytes(packs, position), 1, name="position")),
         ]
         for lane, value in enumerate(results):
-            m.d.comb += self.write.data[lane].eq(value)
+            m.d.comb += write.data[lane].eq(value)
         if packs:
-            with m.If(descriptor.binary):
-                m.d.comb += Cat(self.write.data).eq(Cat(~value[-1] for value in results))
+            with m.If(descriptor.binary & (planes == 0)):
+                m.d.comb += Cat(write.data).eq(Cat(~value[-1] for value in results))
         with m.If(start):
             m.d.sync += [
                 tile.eq(descriptor.write_address),
@@ -210,7 +244,7 @@ class PostProcessor(wiring.Component):
                 position.eq(descriptor.write_address),
             ]
         with m.Elif(started):
-            m.d.sync += [tiles_left.eq(fewer), last_tile.eq(only), lanes_left.eq(lanes_of(only))]
+            m.d.sync += [tiles_left.eq(fewer), last_tile.eq(only), lanes_left.eq(lanes_of(only & ~group.several))]
         with m.Elif(beat.valid & ~beat.end):
             m.d.sync += [
                 position.eq(position + config.requant_lanes),
@@ -218,7 +252,12 @@ class PostProcessor(wiring.Component):
             ]
         with m.Elif(beat.valid):
             following = Signal(bits)
-            with m.If(beat.marks.tile_end):
+            with m.If(group.several):
+                m.d.comb += following.eq(group.following)
+                m.d.sync += tile.eq(group.tile)
+                with m.If(beat.marks.row_end):
+                    m.d.sync += row.eq(following)
+            with m.Elif(beat.marks.tile_end):
                 m.d.comb += following.eq(tile + config.cols)
                 m.d.sync += [tile.eq(following), row.eq(following)]
                 m.d.sync += [tiles_left.eq(tiles_left - 1), last_tile.eq(tiles_left < 0)]
@@ -230,5 +269,32 @@ class PostProcessor(wiring.Component):
             m.d.sync += [
                 address.eq(following),
                 position.eq(following),
-                lanes_left.eq(lanes_of(Mux(beat.marks.tile_end, tiles_left < 0, last_tile))),
+                lanes_left.eq(lanes_of(Mux(group.several, group.last, Mux(beat.marks.tile_end, tiles_left < 0, last_tile)))),
             ]
+
+    def _group(self, m, started, beat, row, tile, address):
+        """Where several tiles pass by each block of pixels, of which `row`, `tile` and `address` are those of the walk."""
+        config, descriptor = self._config, self.descriptor
+        if not config.plane_limit:
+            return _Group(Const(0), Const(0), address, tile)
+        tiles = descriptor.operand.planes.tiles
+        several, last = Signal(reset_less=True), Signal()
+        m.d.sync += several.eq((descriptor.operation == Operation.SERIAL) & (tiles > 1))
+        place = Signal.like(tiles)
+        beyond = Signal.like(address)  # where the first tile's pixel behind the block is
+        beside = (address + descriptor.write_column_stride)[: len(address)]
+        following, following_tile, at_last = Signal.like(address), Signal.like(address), Signal()
+        m.d.comb += [following_tile.eq(following), last.eq(at_last)]
+        with m.If(~beat.marks.tile_end):
+            m.d.comb += [following.eq(beside), following_tile.eq(tile)]
+        with m.Elif(~at_last):
+            m.d.comb += [following.eq(tile + config.cols), last.eq(place + 2 == tiles)]
+        with m.Else():
+            m.d.comb += [following.eq(Mux(beat.marks.row_end, row + descriptor.write_row_stride, beyond)), last.eq(0)]
+        with m.If(started):
+            m.d.sync += [place.eq(0), at_last.eq(0)]
+        with m.Elif(beat.valid & beat.marks.tile_end):
+            m.d.sync += [place.eq(Mux(at_last, 0, place + 1)), at_last.eq(last)]
+            with m.If(place == 0):
+                m.d.sync += beyond.eq(beside)
+        return _Group(several, last, following, following_tile)

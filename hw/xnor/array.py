@@ -21,9 +21,12 @@ of the bits that count: it begins with -4 a byte that counts (the padding does n
 accumulators begin with a threshold of -1 - floor(bias / 2), so that a sum's sign is the layer's output:
 
     sum of products + bias >= 0   <=>   s <= floor(bias / 2)   <=>   s - 1 - floor(bias / 2) < 0
+
+Of numbers of several bits, a plane of the activations is a pixel here and a plane of the weights a tile, and the sums leave as
+they are: see `planes`. There a turn that `corrects` adds, for each pixel, its ones less half of the bits that count.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -46,7 +49,7 @@ SUM_BITS = 16
 _ROWS_A_COPY = 3  # of what is held: the rows lie far apart
 _CELL_BYTES = 2  # of the reduction, that the two weights of a word of the weight banks hold
 _WORD_LAG = 1  # registers from the weight banks' words to the counters, and as many more to what is held
-_BEGINS_LAG = MismatchCounter.latency_of(_CELL_BYTES) - MismatchCounter.SUM_LATENCY  # from a word to the sum before it
+_DEEP_PIXELS = 2  # of an array with a register behind every adder; of more the registers would fill an LFE5U-85F
 
 
 class Turn(data.Struct):
@@ -57,24 +60,38 @@ class Turn(data.Struct):
     first: 1  # of the reduction
     last: 1  # of the reduction: the sums' signs are results
     tile: ceil_log2(XNOR_TILES)
+    corrects: 1
     end: 1  # the step's last tile
     marks: Marks  # of the block of pixels
 
 
-class _Way(data.Struct):
-    """What the accumulators of a row have to know of a turn."""
+class Way(data.Struct):
+    """What the accumulators of a row have to know of a turn, and whoever takes their sums."""
 
     valid: 1
     first: 1
+    last: 1
+    end: 1
     again: 1  # the turn two before was of the same tile: its sum is in the accumulator, and not yet in memory
     tile: ceil_log2(XNOR_TILES)
 
 
 class ActivationLoad(data.StructLayout):
-    """A word of activations, one bit a byte that counts, and a bit a pixel: whose word it is, if there is any."""
+    """A word of activations, a bit a byte that counts, what its sums begin with, and a bit a pixel: whose word it is, if there
+    is any. `plain` is minus half of the bits that count; `corrected`, for turns that correct, that and the ones among them less
+    half of them."""
 
     def __init__(self, config: FabricConfig):
-        super().__init__({"take": config.xnor_pixels, "word": data.ArrayLayout(BYTE_BITS, config.rows), "inside": config.rows})
+        begin = signed(ceil_log2(BYTE_BITS * config.rows) + 1)
+        super().__init__(
+            {
+                "take": config.xnor_pixels,
+                "word": data.ArrayLayout(BYTE_BITS, config.rows),
+                "inside": config.rows,
+                "plain": begin,
+                "corrected": begin,
+            }
+        )
 
 
 class ThresholdWrite(data.StructLayout):
@@ -103,13 +120,19 @@ class XnorArray(wiring.Component):
     Members: i_words are the weight banks' words, those of column c coming c + 2 cycles after their `i_turn`: of a word, bits 0
     to 7 and 10 to 17 are bytes 2 c and 2 c + 1 of the reduction. `i_load` brings activations, `threshold` what accumulators
     begin with, before the first turn of its tile. `o` follows the `last` turn of a tile by `latency_of`
-    cycles. Tiles of a step differ, and are `LEAST_TILES` at least.
+    cycles. A cycle before that come o_sums, the sums by pixel and row, with o_ways, a copy a row, and o_marks. Tiles of a step
+    differ, and are `LEAST_TILES` at least.
     """
+
+    @classmethod
+    def sums_latency_of(cls, config: FabricConfig) -> int:
+        """Cycles from a turn to its sums."""
+        return cls.latency_of(config) - 1
 
     @staticmethod
     def latency_of(config: FabricConfig) -> int:
         """Cycles from a turn to its signs."""
-        return 1 + config.pairs + _WORD_LAG + MismatchCounter.latency_of(_CELL_BYTES) + 2
+        return 1 + config.pairs + _WORD_LAG + MismatchCounter.latency_of(_CELL_BYTES, levels=_levels(config)) + 2
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -120,6 +143,9 @@ class XnorArray(wiring.Component):
                 "i_load": In(ActivationLoad(config)),
                 "threshold": In(ThresholdWrite(config)),
                 "o": Out(Signs(config)),
+                "o_sums": Out(data.ArrayLayout(data.ArrayLayout(signed(SUM_BITS), config.rows), config.xnor_pixels)),
+                "o_ways": Out(data.ArrayLayout(Way, config.rows)),
+                "o_marks": Out(Marks),
             }
         )
 
@@ -127,14 +153,20 @@ class XnorArray(wiring.Component):
         m = Module()
         config = self._config
         groups = _groups(config)
-        half = BYTE_BITS * config.rows // 2  # a sum is from -half to half, and less than half before the last column
-        bits = ceil_log2(half) + 1
+        every = BYTE_BITS * config.rows  # a sum is from -every to every, and less than that before the last column
+        bits = ceil_log2(every) + 1
         held, bases = self._held(m, platform, [config.group_of(groups.index(group)) for group in range(groups[-1] + 1)])
         sums = [bases[group] for group in groups]
         for column in range(config.pairs):
             total = signed(bits + (column + 1 == config.pairs))
             for row, group in enumerate(groups):
-                counter = MismatchCounter(count=_CELL_BYTES, pixels=config.xnor_pixels, base=signed(bits), total=total)
+                counter = MismatchCounter(
+                    count=_CELL_BYTES,
+                    pixels=config.xnor_pixels,
+                    base=signed(bits),
+                    total=total,
+                    levels=_levels(config),
+                )
                 m.submodules[f"cell_{row}_{column}"] = counter
                 word = self.i_words[row][column]
                 weights = Cat(word[:BYTE_BITS], word[LOW_BITS : LOW_BITS + BYTE_BITS])
@@ -151,12 +183,15 @@ class XnorArray(wiring.Component):
         return m
 
     def _held(self, m, platform, homes):
-        """What is held, by column, group of rows and pixel: two bytes of activations and, `INSIDE_LAG` cycles later, which of
+        """What is held, by column, group of rows and pixel: two bytes of activations and, the counters' lag later, which of
         them count; and what sums begin with, by group and pixel, a cycle before column 0's sums. `homes` are the groups of the
         systolic array in which these groups of rows lie."""
         config = self._config
         load, swap = self.i_load, self.i_turn.valid & self.i_turn.swap
-        lag = MismatchCounter.INSIDE_LAG
+        lag = MismatchCounter.inside_lag(levels=_levels(config))
+        # From a word to the sum before it.
+        begins_lag = MismatchCounter.latency_of(_CELL_BYTES, levels=_levels(config)) - MismatchCounter.SUM_LATENCY
+        corrects = _spread(m, platform, delay(m, self.i_turn.corrects, 1, name="corrects"), homes, name="corrects")
         held, bases = [], []
         for column in range(config.pairs):
             swaps = _spread(m, platform, swap, homes, name=f"swap_{column}")
@@ -168,10 +203,14 @@ class XnorArray(wiring.Component):
             activations = self._hold(m, platform, load.take, word, swaps, homes, f"word_{column}")
             counting = self._hold(m, platform, take, inside, later, homes, f"inside_{column}")
             if column == 0:
-                take = delay(m, take, _BEGINS_LAG - lag, name="take_base")
-                later = [delay(m, copy, _BEGINS_LAG - lag, name=f"swap_base_{group}") for group, copy in enumerate(later)]
-                counts = self._hold(m, platform, take, _begins(m, load.inside), later, homes, "base")
-                bases = [[Cat(Const(0, 2), count).as_signed() for count in row] for row in counts]
+                begins = self._hold(m, platform, load.take, Cat(load.plain, load.corrected), swaps, homes, "base")
+                for group, row in enumerate(begins):
+                    chosen = [
+                        Mux(corrects[group], each[len(load.plain) :], each[: len(load.plain)]).as_signed() for each in row
+                    ]
+                    bases.append(
+                        [delay(m, base, begins_lag, name=f"base_{group}_{pixel}") for pixel, base in enumerate(chosen)]
+                    )
             held.append([list(zip(*pair, strict=True)) for pair in zip(activations, counting, strict=True)])
             load = delay(m, load, 1, name=f"load_{column}")
             swap = delay(m, swap, 1, name=f"swap_{column}")
@@ -200,15 +239,16 @@ class XnorArray(wiring.Component):
         turn = delay(m, coming, 1, name="turn_now")
         before = delay(m, turn, 1, name="turn_before")
         again = delay(m, before.valid & (before.tile == coming.tile), 1, name="again")
-        way = Signal(_Way)
-        m.d.comb += [way.valid.eq(turn.valid), way.first.eq(turn.first), way.again.eq(again), way.tile.eq(turn.tile)]
+        way = Signal(Way)
+        m.d.comb += way.again.eq(again)
+        m.d.comb += [getattr(way, name).eq(getattr(turn, name)) for name in ("valid", "first", "last", "end", "tile")]
         homes = [config.group_of(row) for row in range(config.rows)]
         ways = _spread(m, platform, way, homes, name="way")
         enables, values = (
             delay(m, getattr(self.threshold, name), 2, name=f"threshold_{name}") for name in ("enable", "values")
         )
         tiles = _spread(m, platform, self.threshold.tile, homes, name="threshold_tile")
-        for row, reading in enumerate(map(_Way, ways)):
+        for row, reading in enumerate(map(Way, ways)):
             adding = delay(m, reading, 1, name=f"adding_{row}")
             written = delay(m, adding, 1, name=f"written_{row}")
             m.submodules[f"thresholds_{row}"] = thresholds = Memory(shape=signed(SUM_BITS), depth=XNOR_TILES, init=[])
@@ -243,19 +283,20 @@ class XnorArray(wiring.Component):
                     write.addr.eq(written.tile),
                     write.data.eq(accumulator),
                     self.o.bits[pixel][row].eq(sign),
+                    self.o_sums[pixel][row].eq(accumulator),
                 ]
+            m.d.comb += self.o_ways[row].eq(written)
         done = delay(m, turn, 4, name="done")
         valid, end, marks = (
             delay(m, value, 1, name=name)
             for name, value in (("valid", done.valid & done.last), ("end", done.end), ("marks", done.marks))
         )
-        m.d.comb += [self.o.valid.eq(valid), self.o.end.eq(end), self.o.marks.eq(marks)]
+        m.d.comb += [self.o.valid.eq(valid), self.o.end.eq(end), self.o.marks.eq(marks), self.o_marks.eq(done.marks)]
 
 
-def _begins(m, inside):
-    """Minus the number of bytes that count, `_BEGINS_LAG` cycles late."""
-    fours = [delay(m, sum(inside[at : at + 4]), 1, name=f"inside_{at}") for at in range(0, len(inside), 4)]
-    return delay(m, -delay(m, sum(fours), 1, name="inside"), 1, name="begins")
+def _levels(config: FabricConfig) -> int:
+    """Adders between a counter's registers."""
+    return 1 if config.xnor_pixels <= _DEEP_PIXELS else 2
 
 
 def _spread(m, platform, value, homes, *, name: str):

@@ -12,7 +12,8 @@ operand of one bit takes n + 1. Every adder of the tree takes such a bit along, 
                                                  AND "the byte counts"
 
 A register behind every adder costs no LUT4: it lies in the carry cell's own slice. What goes past the full adders does so as
-the bits of which a gate is made later, which rows and pixels share.
+the bits of which a gate is made later, which rows and pixels share. Where flip-flops are short there is one behind every second
+adder.
 
 Whether a byte counts (it does not where it lies in the padding) is the other input of the gates. No wide LUTs.
 """
@@ -35,21 +36,19 @@ class MismatchCounter(wiring.Component):
     """A word of weights against words of activations, one a pixel: `o[p] = i_sums[p] + (bits of i_weights ^ i_activations[p]
     that are 1)`, over those bytes whose bit of `i_inside[p]` is 1, modulo the shape of o.
 
-    Parameters: `count` of bytes in a word, `pixels`, and shapes of i_sums (`base`) and o (`total`). New words every cycle;
-    i_inside comes `INSIDE_LAG` cycles after them, o follows them by `latency` cycles, and i_sums by `SUM_LATENCY`.
+    Parameters: `count` of bytes in a word, `pixels`, shapes of i_sums (`base`) and o (`total`), and `levels`, 1 or 2: adders
+    between registers. New words every cycle; i_inside comes `inside_lag` cycles after them, o follows them by `latency` cycles,
+    and i_sums by `SUM_LATENCY`.
     """
-
-    INSIDE_LAG = 2
-    """Cycles by which i_inside follows the words."""
 
     SUM_LATENCY = 1
     """Cycles from i_sums to o."""
 
-    def __init__(self, *, count: int, pixels: int, base, total):
+    def __init__(self, *, count: int, pixels: int, base, total, levels: int = 1):
         for name, value in (("count", count), ("pixels", pixels)):
             if value < 1:
                 raise ValueError(f"a mismatch counter's {name} must be 1 or more, not {value}")
-        self._count, self._pixels = count, pixels
+        self._count, self._pixels, self._levels = count, pixels, levels
         word = data.ArrayLayout(BYTE_BITS, count)
         super().__init__(
             {
@@ -61,22 +60,27 @@ class MismatchCounter(wiring.Component):
             }
         )
 
-    @classmethod
-    def latency_of(cls, count: int) -> int:
+    @staticmethod
+    def latency_of(count: int, *, levels: int) -> int:
         """Cycles from words of `count` bytes to their sums."""
-        return 3 + ceil_log2(count)
+        return 2 // levels - (-(ceil_log2(count) + 1) // levels)
+
+    @staticmethod
+    def inside_lag(*, levels: int) -> int:
+        """Cycles by which i_inside follows the words."""
+        return 2 // levels
 
     @property
     def latency(self) -> int:
         """Cycles from the words to the sums."""
-        return self.latency_of(self._count)
+        return self.latency_of(self._count, levels=self._levels)
 
     def elaborate(self, platform):
         m = Module()
         numbers, singles = self._bytes(m, platform)
         for level in range(1, ceil_log2(self._count) + 1):
             numbers, singles = self._level(m, platform, numbers, singles, level)
-            for pixel in range(self._pixels):
+            for pixel in range(0 if level % self._levels else self._pixels):
                 name = f"{level}_{pixel}"
                 numbers[pixel] = [number.registered(m, f"number_{name}_{i}") for i, number in enumerate(numbers[pixel])]
                 singles[pixel] = [
@@ -101,11 +105,12 @@ class MismatchCounter(wiring.Component):
         return m
 
     def _bytes(self, m, platform):
-        """For each pixel its numbers, one a byte, and as many single bits, after two registers."""
+        """For each pixel its numbers, one a byte, and as many single bits, after two adders."""
         pairs = self._pairs(self.i_weights, self.i_activations)
-        weights = delay(m, self.i_weights, 1, name="weights")
+        between = 2 // self._levels - 1
+        weights = delay(m, self.i_weights, between, name="weights")
         late = self._pairs(
-            weights, [delay(m, word, 1, name=f"activations_{pixel}") for pixel, word in enumerate(self.i_activations)]
+            weights, [delay(m, word, between, name=f"activations_{pixel}") for pixel, word in enumerate(self.i_activations)]
         )
         full = self._chained(
             m,
@@ -113,7 +118,7 @@ class MismatchCounter(wiring.Component):
             [Sum(byte[first], byte[first + 1 : first + 2], byte[first + 2 : first + 3]) for byte in pairs for first in (0, 3)],
             "full",
         )
-        halves = [[Gate(bit) for bit in delay(m, total, 1, name=f"half_{index}")] for index, total in enumerate(full)]
+        halves = [[Gate(bit) for bit in delay(m, total, between, name=f"half_{index}")] for index, total in enumerate(full)]
         sevens = self._chained(
             m,
             platform,

@@ -1,23 +1,26 @@
-"""The XNOR engine: what the fabric runs binary layers on.
+"""The XNOR engine: what the fabric runs binary layers on, and layers of few bits, bit by bit.
 
 walker's steps, activation memory --> feed --> addresses --> weight banks of the systolic array --+
                                        |                                                          v
                                        +--> activations, turns --------------------------------> array --> writer --> write
-channel parameters --> thresholds ------------------------------------------------------------^
+channel parameters --> thresholds ------------------------------------------------------------^   +----> planes --> o
 """
 
-from amaranth.hdl import Module, Signal, signed
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import ACCUMULATOR_BITS, BYTE_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
-from ..engine import Step
-from ..isa import Descriptor
+from ..engine import Results, Step
+from ..isa import Descriptor, Operation
 from ..mac.cell import PACKED_BITS
 from ..memory.activations import ActivationWrite
 from .array import SUM_BITS, XnorArray
 from .feed import XnorFeed
+from .planes import PlaneSums
 from .writer import XnorWriter
 
 
@@ -29,7 +32,7 @@ class XnorEngine(wiring.Component):
     Members: `start` begins a layer with `descriptor`, which holds still until `done`; i_step, i_address, i_activations and
     i_inside are those of `XnorFeed`; `o_address` and `i_words` the weight banks'; `biases` are what the sums begin with, of
     `requant_lanes` outputs at each strobe `scanned`, from the first tile's on, a strobe a cycle; `write` goes to the
-    activation memory.
+    activation memory. A SERIAL layer has no `done` and no `write`: its sums leave on `o`, as `PlaneSums` has them.
     """
 
     def __init__(self, config: FabricConfig, *, word_latency: int):
@@ -49,8 +52,14 @@ class XnorEngine(wiring.Component):
                 "biases": In(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.requant_lanes)),
                 "write": Out(ActivationWrite(config)),
                 "done": Out(1),
+                "o": Out(Results(config)),
             }
         )
+
+    @staticmethod
+    def serial_latency_of(config: FabricConfig, *, word_latency: int) -> int:
+        """Cycles from a block's last step to its first sums on `o`, besides those that `PlaneSums` takes for the block."""
+        return XnorFeed.latency_of(word_latency) + XnorArray.sums_latency_of(config) + PlaneSums.LATENCY
 
     @staticmethod
     def latency_of(config: FabricConfig, *, word_latency: int) -> int:
@@ -60,10 +69,18 @@ class XnorEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
+        serial = Signal(reset_less=True)
+        m.d.sync += serial.eq(self.descriptor.operation == Operation.SERIAL)
         m.submodules.feed = feed = XnorFeed(config, word_latency=self._word_latency)
         m.submodules.array = array = XnorArray(config)
         m.submodules.writer = writer = XnorWriter(config)
-        for part in (feed, writer):
+        parts: list[Any] = [feed, writer]
+        if config.plane_limit:
+            m.submodules.planes = planes = PlaneSums(config)
+            m.d.comb += [planes.i_sums.eq(array.o_sums), planes.i_ways.eq(array.o_ways), planes.i_marks.eq(array.o_marks)]
+            connect(m, planes.o, flipped(self.o))
+            parts.append(planes)
+        for part in parts:
             m.d.comb += [part.start.eq(self.start), part.descriptor.eq(self.descriptor)]
         m.d.comb += [
             feed.i_step.eq(self.i_step),
@@ -75,25 +92,27 @@ class XnorEngine(wiring.Component):
             array.i_load.eq(feed.o_load),
             array.i_words.eq(self.i_words),
             writer.i.eq(array.o),
+            writer.i.valid.eq(array.o.valid & ~serial),
             self.done.eq(writer.done),
         ]
         connect(m, writer.write, flipped(self.write))
 
-        # Thresholds: `beats` strobes a tile, each with those of `requant_lanes` outputs; behind the last tile come others'.
+        # Thresholds: `beats` strobes a tile, each with those of `requant_lanes` outputs; behind the last tile come others'. A
+        # SERIAL layer's sums begin with 0, all rows of a tile at once.
         beat, tile = Signal(range(max(config.beats, 2))), Signal(range(XNOR_TILES))
         loading = Signal()
         threshold = Signal(array.threshold.shape())
         for row in range(config.rows):
             own, lane = divmod(row, config.requant_lanes)
             m.d.comb += [
-                threshold.enable[row].eq(self.scanned & loading & (beat == own)),
-                threshold.values[row].eq(self.biases[lane][:SUM_BITS].as_signed()),
+                threshold.enable[row].eq(loading & (serial | (self.scanned & (beat == own)))),
+                threshold.values[row].eq(Mux(serial, 0, self.biases[lane][:SUM_BITS].as_signed())),
             ]
         m.d.comb += [threshold.tile.eq(tile), array.threshold.eq(delay(m, threshold, 1, name="threshold"))]
         with m.If(self.start):
             m.d.sync += [beat.eq(0), tile.eq(0), loading.eq(1)]
-        with m.Elif(self.scanned):
+        with m.Elif(serial | self.scanned):
             m.d.sync += beat.eq(beat + 1)
-            with m.If(beat == config.beats - 1):
+            with m.If(serial | (beat == config.beats - 1)):
                 m.d.sync += [beat.eq(0), tile.eq(tile + 1), loading.eq(loading & (tile != XNOR_TILES - 1))]
         return m

@@ -8,7 +8,7 @@ pixel each. The array needs all of them before the first weights, so the address
                           turns, as late ---------------------------------------------------> o_turn
 """
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
 from ..engine import Marks, Step
-from ..isa import Descriptor
+from ..isa import Descriptor, Operation
 from .array import ActivationLoad, Turn
 
 
@@ -31,7 +31,7 @@ class _Flags(data.Struct):
 class XnorFeed(wiring.Component):
     """Steps to turns: `descriptor.chunks` of them each, the first `xnor_pixels` of which bring activations.
 
-    Parameters: `word_latency`, cycles from `o_address` to the words of column 0, at least 2.
+    Parameters: `word_latency`, cycles from `o_address` to the words of column 0, at least 2, and enough to count a word's ones.
 
     Members: i_step, i_address (its weight word), i_activations and i_inside (which of their bytes lie on the map) belong to one
     walker's step; `descriptor` holds still from two cycles before the first one. `o_address` follows the step's last one by 2
@@ -69,6 +69,9 @@ class XnorFeed(wiring.Component):
         m = Module()
         config = self._config
         step = self.i_step
+
+        serial = Signal(reset_less=True)
+        m.d.sync += serial.eq(self.descriptor.operation == Operation.SERIAL)
 
         # Where in its step a walker's step stands.
         less_two = Signal(range(XNOR_TILES), reset_less=True)
@@ -124,15 +127,45 @@ class XnorFeed(wiring.Component):
             turn.first.eq(flags.first),
             turn.last.eq(flags.last),
             turn.tile.eq(tile),
+            turn.corrects.eq(serial & (tile < self.descriptor.operand.planes.tiles)),
             turn.end.eq(tile_end),
             turn.marks.eq(flags.marks),
             self.o_turn.eq(delay(m, turn, self._word_latency - 1, name="turn")),
         ]
-        load = Signal(ActivationLoad(config))
+        # Of numbers of several bits the padding counts: it is zero.
+        load, late = Signal(ActivationLoad(config)), Signal(ActivationLoad(config))
         m.d.comb += [
             load.take.eq(taking & step.valid.replicate(config.xnor_pixels)),
             load.word.eq(self.i_activations),
-            load.inside.eq(self.i_inside & (kept | ~tail.replicate(config.rows))),
-            self.o_load.eq(delay(m, load, self._word_latency, name="load")),
+            load.inside.eq((self.i_inside | serial.replicate(config.rows)) & (kept | ~tail.replicate(config.rows))),
+            late.eq(delay(m, load, self._word_latency, name="load")),
+            self.o_load.eq(late),
         ]
+        # What the sums begin with, as late as the words.
+        bits = Cat(Const(0, 3), self._total(m, list(load.inside), "counting"))
+        ones = self._total(m, self._ones(m, load), "ones", stages=1)
+        plain, corrected = (Signal.like(getattr(late, name), name=name, reset_less=True) for name in ("plain", "corrected"))
+        m.d.sync += [plain.eq(-(bits >> 1)), corrected.eq(ones - bits)]
+        m.d.comb += [self.o_load.plain.eq(plain), self.o_load.corrected.eq(corrected)]
         return m
+
+    def _ones(self, m, load):
+        """How many bits of each byte are 1 of those that count, a cycle late."""
+        counts = []
+        for byte, bits in enumerate(load.word):
+            count = Signal(range(BYTE_BITS + 1), name=f"ones_{byte}", reset_less=True)
+            m.d.sync += count.eq(sum(bit & load.inside[byte] for bit in Value.cast(bits)))
+            counts.append(count)
+        return counts
+
+    def _total(self, m, numbers, name, stages=0):
+        """The sum of numbers that are `stages` cycles late, a cycle before the words go on."""
+        while len(numbers) > 1:
+            sums = []
+            for place, (one, other) in enumerate(zip(numbers[::2], numbers[1::2], strict=True)):
+                total = Signal(len(one) + 1, name=f"{name}_{stages}_{place}", reset_less=True)
+                m.d.sync += total.eq(one + other)
+                sums.append(total)
+            numbers = sums
+            stages += 1
+        return delay(m, numbers[0], self._word_latency - 1 - stages, name=name)

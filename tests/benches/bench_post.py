@@ -7,12 +7,13 @@ from celosia.hw.isa import Descriptor
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
-from celosia.sim.golden import average_pool2d, pack_bits, requantize, requantize_once
+from celosia.sim.golden import average_pool2d, pack_bits, pack_planes, requantize, requantize_once
 from stalls import STALLS
 
 from .blocks import POSTS, XNORS
 from .rig import TIMEOUT, Rig, effort, packed
 
+PLANES = 2  # of bits, of a result
 KINDS = ("plain", "once", "average")
 
 
@@ -47,21 +48,24 @@ def cover(rig, config, beats, kind, stalls, fields, memory):
 @cocotb.test(**TIMEOUT)
 @cocotb.parametrize(stalls=STALLS)
 async def bits(top, stalls):
-    """Beside an XNOR engine: signs, eight a byte; in between, bytes from the same unit."""
+    """Beside an XNOR engine: signs, eight a byte, and planes of bits; in between, bytes from the same unit."""
     config = XNORS["2"][1]
     async with Rig(top, "post", "post_of_bits") as rig:
         for index in range(6 * effort(1)):
+            written = ("bytes", "bits", "planes")[index % 3]
             fields, channels, sums = draw(rig.rng, config, "plain", wide=index % 2, repeat=0)
-            if index % 3:
+            if written == "bits":
                 fields, channels, sums = signs(rig.rng, config, fields, channels, sums)
+            elif written == "planes":
+                fields = in_planes(config, fields)
             await load(rig, config, fields, channels, stalls)
             if index == 2:
                 await layer(rig, config, fields, sums, stalls, stop=sums[..., 0].size // 2)
                 await rig.reset()
             memory = await layer(rig, config, fields, sums, stalls)
             assert memory == golden(config, "plain", fields, channels, sums), f"{fields}"
-            rig.cover(written="bits" if index % 3 else "bytes", stalls=stalls, wide=fields["wide"])
-            if index % 3:
+            rig.cover(written=written, stalls=stalls, wide=fields["wide"])
+            if written == "bits":
                 for byte in memory.values():
                     rig.cover(bits={0: "zeros", -1: "ones"}.get(byte, "mixed"))
 
@@ -132,8 +136,20 @@ def signs(rng, config, fields, channels, sums):
     near = rng.integers(-2, 2, sums.shape)
     kind = rng.integers(0, 4, sums.shape[:3])[..., np.newaxis]
     sums = np.select([kind == 0, kind == 1, kind == 2], [abs(near) - biases, -1 - abs(near) - biases, near - biases], sums)
+    return {**in_bits(config, fields), "zero_point": 1, "low": -1, "high": 1}, channels, sums
+
+
+def in_bits(config, fields):
+    """The same layer with eight results a byte."""
     strides = {name: BYTE_BITS * fields[name] for name in ("write_address", "write_column_stride", "write_row_stride")}
-    return {**fields, **strides, "zero_point": 1, "low": -1, "high": 1, "last_lanes": config.cols, "binary": 1}, channels, sums
+    return {**fields, **strides, "last_lanes": config.cols, "binary": 1}
+
+
+def in_planes(config, fields):
+    """The same layer with numbers of two bits for results, in two planes."""
+    planes = {"write_planes": PLANES, "write_stride": config.activation_bytes // PLANES}
+    numbers = {"zero_point": 1, "low": 0, "high": (1 << PLANES) - 1, "pace": PLANES}
+    return {**in_bits(config, fields), **numbers, "operand": {"planes": planes}}
 
 
 def golden(config, kind, fields, channels, sums):
@@ -154,14 +170,19 @@ def golden(config, kind, fields, channels, sums):
         model = requantize_once if kind == "once" else requantize
         values = model(sums + bias, multiplier, shift, fields["zero_point"], **limits)
     unit = BYTE_BITS if fields.get("binary") else 1  # of results, in a byte
-    values = pack_bits(values).view(np.int8) if unit > 1 else values
+    planes = fields.get("operand", {}).get("planes", {})
+    if planes:
+        written = pack_planes(values, planes["write_planes"]).view(np.int8)
+    else:
+        written = (pack_bits(values).view(np.int8) if unit > 1 else values)[np.newaxis]
     memory = {}
-    for (tile, row, column, place), value in np.ndenumerate(values):
+    for (plane, tile, row, column, place), value in np.ndenumerate(written):
         lane = place * unit
         if tile + 1 < tiles or lane < fields["last_lanes"]:
             address = fields["write_address"] + tile * config.cols + lane
             address += row * fields["write_row_stride"] + column * fields["write_column_stride"]
-            memory[address // unit % config.activation_bytes] = int(value)
+            place = address // unit + plane * planes.get("write_stride", 0)
+            memory[place % config.activation_bytes] = int(value)
     return memory
 
 
@@ -186,7 +207,7 @@ async def layer(rig, config, fields, sums, stalls, stop=None):
     pauses = rig.pauses(stalls)
     tiles, rows, columns, _ = sums.shape
     waiting = list(np.ndindex(tiles, rows, columns))
-    pace = config.result_pace(wide=bool(fields["wide"]))
+    pace = max(config.result_pace(wide=bool(fields["wide"])), fields.get("pace", 0))
     allowed = tile_allowed = 0
     quiet = 0
     while quiet < 40:

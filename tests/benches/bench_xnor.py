@@ -18,15 +18,17 @@ from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.sequencer import Sequencer
 from celosia.hw.xnor.array import LEAST_TILES, SUM_BITS
+from celosia.hw.xnor.planes import PlaneSums, offset
 from celosia.sim import golden
 from stalls import STALLS
 
 from .blocks import XNORS
-from .rig import TIMEOUT, Rig, corner, effort, packed
+from .rig import TIMEOUT, Rig, Scoreboard, corner, effort, packed
 
 TILE_COUNTS = {"least": LEAST_TILES, "several": 5, "most": XNOR_TILES}
 DIRECTIONS = ("above", "below")
 THRESHOLDS = ("always", "tie", "inner", "never")
+WEIGHT_PLANES = {"least": 2, "several": 5, "most": 8}
 LAST_TILES = ("whole", "part", "none")
 KERNEL_COLUMNS = 3
 
@@ -84,6 +86,96 @@ async def layers(top, pixels, stalls):
             rig.cover(pixels=pixels, last_tile=("part" if outputs % config.rows else "whole") if full else "none")
             run = KERNEL_COLUMNS * drawn.weights.shape[3]
             rig.cover(pixels=pixels, last_word="part" if run % config.rows else "whole")
+
+
+@cocotb.test(**TIMEOUT)
+@cocotb.parametrize(stalls=STALLS)
+async def serial(top, stalls):
+    """Layers of few bits, one after another and between binary ones: every sum, in order; the engine writes nothing itself."""
+    name, config = XNORS["2"]
+    async with Rig(top, "xnor", name) as rig:
+        for index, planes in enumerate(list(WEIGHT_PLANES) * effort(1)):
+            for extreme in (False, True):
+                if index == 1 and extreme:
+                    await few_bits(rig, config, WEIGHT_PLANES[planes], extreme, stalls, stop=int(rig.rng.integers(1, 20)))
+                    await rig.reset()
+                    rig.cover(reset="mid-stream", pixels=2)
+                await few_bits(rig, config, WEIGHT_PLANES[planes], extreme, stalls)
+                rig.cover(weight_planes=planes, stalls=stalls, values=("inner", "extreme")[extreme])
+            drawn = draw(rig.rng, config, 0, index & 1, 0, LEAST_TILES, "whole", 1, False)
+            await layer(rig, config, drawn, *decide(rig, "2", drawn), stalls)
+
+
+async def few_bits(rig, config, weight_planes, extreme, stalls, stop=None):
+    """Runs a layer of activations of two bits, or its first `stop` steps."""
+    rng, reach = rig.rng, 1 << (weight_planes - 1)
+    rows, columns, words = (int(rng.integers(1, most)) for most in (3, 4, 4))
+    last_bytes = int(rng.integers(1, config.rows + 1))
+    # Places of the last word that do not count hold noise, on both sides.
+    depth, length = BYTE_BITS * ((words - 1) * config.rows + last_bytes), BYTE_BITS * words * config.rows
+    activations = rng.integers(0, 4, (rows, columns, length))
+    weights = rng.integers(-reach, reach, (config.rows, length))
+    if extreme:
+        activations[:, ::2], weights[::2] = 3, -reach
+        activations[:, 1::2], weights[1::2] = rng.choice([0, 3]), reach - 1
+    lacking = np.array([offset(2, int(total)) for total in weights[:, :depth].sum(axis=1)])
+    sums = activations[..., :depth] @ weights[:, :depth].T - lacking
+    held = golden.pack_planes(activations, 2).reshape(2, rows, columns, words, config.rows)
+    passing = golden.pack_planes(weights + reach, weight_planes).reshape(weight_planes, config.rows, words, config.rows)
+    addresses = rng.permutation(config.weight_depth)[: words * weight_planes].reshape(words, weight_planes)
+    banks = Banks(rig, config, {addresses[word, plane]: passing[plane, :, word] for word, plane in np.ndindex(addresses.shape)})
+    board = Scoreboard("sum")
+    steps = []
+    for row, column, word, plane in np.ndindex(rows, columns, words, weight_planes):
+        first, last = word == plane == 0, (word, plane) == (words - 1, weight_planes - 1)
+        ends = (column + 1 == columns) | ((row, column) == (rows - 1, columns - 1)) * 6
+        marks = ends if last else int(rng.integers(8))
+        own = held[plane, row, column, word] if plane < 2 else rng.integers(0, 256, config.rows)
+        step = {
+            "i_step": 1 | int(first) << 1 | int(last) << 2 | marks << 3,
+            "i_address": int(addresses[word, plane]),
+            "i_activations": packed(own, BYTE_BITS),
+        }
+        steps.append((last, step))
+        if last:
+            board.expect((marks, sums[row, column].tolist()))
+    fields = {
+        "operation": Operation.SERIAL,
+        "chunks": weight_planes,
+        "kernel_columns": words,
+        "last_bytes": last_bytes,
+        "operand": {"planes": {"read_planes": 2, "weight_planes": weight_planes, "tiles": 1}},
+        "pixels": 1,
+        "last_pixels": 1,
+    }
+    rig.set(descriptor=Descriptor.const(fields), start=1)
+    await rig.ticks()
+    rig.set(start=0)
+    begin, pauses = rig.cycle, rig.pauses(stalls)
+    at = allowed = 0
+    while not board.complete:
+        now = rig.cycle
+        last, step = steps[at] if at < len(steps) else (False, {})
+        started = now >= begin + WindowWalker.START_LATENCY + WindowWalker.LATENCY - 1
+        noise = {"i_inside": int(rng.integers(1 << config.rows)), "scanned": 0}
+        if step and started and not (last and now < allowed) and not next(pauses):
+            rig.set(**step, **noise)
+            at, allowed = at + 1, now + PlaneSums.cycles_of(2, weight_planes) if last else allowed
+        else:
+            rig.set(i_step=int(rng.integers(32)) << 1, i_activations=packed(rng.integers(0, 256, config.rows), 8), **noise)
+        banks.drive()
+        await rig.settled()
+        banks.watch()
+        assert not rig.bits("write__enable"), "the engine wrote"
+        assert not rig.bits("done"), "the engine said that it was done"
+        if rig.bits("o__valid"):
+            board((rig.bits("o__marks"), [int(total) for total in rig.get("o__sums")]))
+        await rig.ticks()
+        if stop is not None and at >= min(stop, len(steps)):
+            break
+        assert now < begin + 20_000, f"{board.seen} sums of {rows * columns}"
+    rig.set(i_step=0)
+    await rig.ticks(Sequencer.LAUNCH_CYCLES - 1)
 
 
 def draw(rng, config, deep, padded, part, tiles, last_tile, binary, equal):

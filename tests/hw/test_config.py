@@ -36,10 +36,12 @@ def test_addresses_reach_the_last_word_and_no_further(config, depth):
 
 
 def test_the_xnor_engine():
-    """A word of `8 * rows` bits against `rows` outputs, for each pixel; the preset is the chip's with the engine."""
+    """A word of `8 * rows` bits against `rows` outputs, for each pixel; the preset is the chip's with the engine instead of the
+    depthwise unit."""
     config = preset("ecp5-85-xnor")
     assert config.binary_macs_per_cycle == 128 * 16 * 4
-    assert replace(config, name="ecp5-85", xnor_pixels=0) == preset("ecp5-85")
+    assert config.plane_limit == 4
+    assert replace(config, name="ecp5-85", xnor_pixels=0, depthwise_tiles=112) == preset("ecp5-85")
     assert all(not other.xnor_pixels for other in presets() if other != config)
 
 

@@ -40,6 +40,7 @@ def test_numbers_on_the_wire():
         "DEPTHWISE": 5,
         "XNOR": 6,
         "OR": 7,
+        "SERIAL": 8,
     }
 
 
@@ -66,8 +67,15 @@ def test_descriptor_words_are_where_the_comments_say():
 def test_descriptor_fields_do_not_cross_words():
     """A field lies in one word, so that words can be written one by one."""
     places = offsets(Descriptor)
-    for name, (first, width) in places.items():
-        assert first // 32 == (first + width - 1) // 32, name
+    begin = places["operand"][0]
+    assert begin % 32 == 0
+    inner = {
+        f"{view}.{name}": (begin + first, width)
+        for view, shape in (("right", isa.RightOperand), ("planes", isa.BitPlanes))
+        for name, (first, width) in offsets(shape).items()
+    }
+    for name, (first, width) in (places | inner).items():
+        assert name == "operand" or first // 32 == (first + width - 1) // 32, name
     assert sum(width for _, width in places.values()) == 32 * DESCRIPTOR_WORDS
 
 
@@ -98,13 +106,26 @@ def test_descriptor_fields_do_not_cross_words():
         ("zero_point", -128, 127),
         ("low", -128, 127),
         ("high", -128, 127),
-        ("right_zero_point", -128, 127),
-        ("right_multiplier", 0, (1 << 31) - 1),
     ],
 )
 def test_fields_hold_what_networks_need(field, least, greatest):
     for value in (least, greatest):
         assert getattr(Descriptor.const({field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("view", "field", "least", "greatest"),
+    [
+        ("right", "zero_point", -128, 127),
+        ("right", "multiplier", 0, (1 << 31) - 1),
+        ("planes", "read_stride", 0, (1 << 16) - 1),
+        ("planes", "write_stride", 0, (1 << 16) - 1),
+        ("planes", "weight_planes", 0, 8),
+    ],
+)
+def test_operands_hold_what_networks_need(view, field, least, greatest):
+    for value in (least, greatest):
+        assert getattr(getattr(Descriptor.const({"operand": {view: {field: value}}}).operand, view), field) == value
 
 
 def test_record():

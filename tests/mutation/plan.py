@@ -51,6 +51,7 @@ TESTS = {
     "memory/weights.py": "hw/memory/test_weights.py",
     "memory/unread.py": "hw/memory/test_weights.py",
     "post/channels.py": "hw/post/test_channels.py hw/post/test_post.py",
+    "post/planes.py": "hw/post/test_planes.py",
     "post/partial.py": "hw/post/test_partial.py hw/post/test_post.py",
     "post/post.py": "hw/post/test_post.py",
     "post/requantize.py": "hw/post/test_requantize.py::test_average_divides_halves_away_from_zero "
@@ -66,8 +67,9 @@ TESTS = {
     "primitives/single_port.py": "hw/primitives/test_single_port.py",
     "xnor/array.py": "hw/xnor/test_array.py",
     "xnor/count.py": "hw/xnor/test_count.py",
-    "xnor/engine.py": "test_binary_networks.py",
+    "xnor/engine.py": "test_binary_networks.py test_few_bit_networks.py",
     "xnor/feed.py": "hw/xnor/test_feed.py",
+    "xnor/planes.py": "hw/xnor/test_planes.py",
     "xnor/writer.py": "hw/xnor/test_writer.py",
 }
 """The tests of each file of the gateware, below `tests/`: its own, where it has any."""

@@ -1,7 +1,7 @@
 """The window walker against six nested loops in Python: addresses, valid bytes, marks, pace, starvation."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -24,16 +24,18 @@ def clip(value, low, high):
 def model(config, d):
     """Every step of the descriptor `d`, in order: what is read, and where the step stands in the loops."""
     steps = []
+    planes = d.get("operand", {}).get("planes", {"read_planes": 1, "read_stride": 0})
     for tile, out_row, out_column, k_row, k_column, chunk in product(*(range(d[name]) for name in COUNTS)):
         column = (
             d["column_start"]
             + (tile * config.cols if d["diagonal"] else 0)
             + out_column * d["output_column_stride"]
             + k_column * d["kernel_column_stride"]
-            + chunk * config.rows
+            + chunk // planes["read_planes"] * d.get("chunk_stride", config.rows)
         )
         row = d["row_start"] + out_row * d["output_row_step"] + k_row * d["kernel_row_step"]
         address = d["row_address"] + out_row * d["output_row_stride"] + k_row * d["kernel_row_stride"] + column
+        address += chunk % planes["read_planes"] * planes["read_stride"]
         first = clip(-column, 0, config.rows)
         end = clip(d["column_limit"] - column, 0, config.rows) if 0 <= row < d["row_limit"] else 0
         result_end = (k_row, k_column, chunk) == tuple(d[name] - 1 for name in COUNTS[3:])
@@ -255,3 +257,20 @@ def test_counts_of_sixteen_bits(bench):
         d = random_descriptor(bench.rng, FAST, **ones, row_start=0, column_start=0, column_limit=9000, row_address=0)
         (walk,) = run(bench, FAST, [d])
         check(FAST, d, walk)
+
+
+@pytest.mark.parametrize("planes", [2, 4])
+@pytest.mark.parametrize("pace", [0, 11])
+def test_planes(bench, planes, pace):
+    """Beside an XNOR engine: pixel after pixel its planes, which lie beyond the map, and blocks as far apart as is said."""
+    config = replace(MINI, name="planes", rows=8, cols=8, requant_lanes=8, xnor_pixels=4)
+    operand = {"planes": {"read_planes": planes, "read_stride": int(bench.rng.integers(1, 9000))}}
+    fixed = {"operation": Operation.SERIAL, "diagonal": 0, "wide": 0, "chunks": 4, "chunk_stride": 3, "pace": pace}
+    descriptors = [random_descriptor(bench.rng, config, operand=operand, **fixed) for _ in range(8)]
+    for d, walk in zip(descriptors, run(bench, config, descriptors), strict=True):
+        check(config, d, walk)
+        ends = [cycle for cycle, (end, _) in zip(walk.taken, walk.release, strict=True) if end]
+        steps = d["chunks"] * d["kernel_columns"] * d["kernel_rows"]
+        tile = d["output_rows"] * d["output_columns"]
+        for place, (sooner, later) in enumerate(pairwise(ends), 1):
+            assert later - sooner == max(steps, pace) or (place % tile == 0 and later - sooner <= config.tile_cycles)

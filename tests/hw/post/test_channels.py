@@ -163,3 +163,28 @@ def test_a_scan_gives_biases(bench, rows, lanes):
         assert as_channels(ctx.get(unit.o)) == channels[rows : 2 * rows]
 
     bench.run(unit, testbench)
+
+
+@pytest.mark.parametrize("cycle", [2, 3, 5])
+def test_entries_in_turn(bench, cycle):
+    """The first ones again and again, as close together as may be; then a layer that goes on to the end."""
+    config = replace(config_of(8, 8), xnor_pixels=4)
+    unit = ChannelParameters(config)
+    words, channels = random_channels(bench.rng, ENTRIES * 8)
+    expected = [channels[tile * 8 : (tile + 1) * 8] for tile in range(ENTRIES)]
+
+    async def testbench(ctx):
+        await load(bench, ctx, unit, config, 0, words, "none")
+        for entry, count in ((1, cycle), (0, 0), (0, cycle)):
+            bench.put(ctx, unit, start=1, entry=entry, cycle=count)
+            await ctx.tick()
+            ctx.set(unit.start, 0)
+            await bench.ticks(ctx, TO_LANES)
+            for tile in range(2 * cycle + 1 if count else ENTRIES - entry):
+                assert as_channels(ctx.get(unit.o)) == expected[entry + (tile % count if count else tile)], tile
+                ctx.set(unit.advance, 1)
+                await ctx.tick()
+                ctx.set(unit.advance, 0)
+                await bench.ticks(ctx, config.tile_cycles - 1)
+
+    bench.run(unit, testbench)

@@ -39,9 +39,9 @@ def test_blocks(bench, config, tiles, gaps):
     """Blocks of 1 to 4 steps; every tile with weights of its own, every pixel with activations and padding of its own."""
     rng, rows, pairs, pixels = bench.rng, config.rows, config.pairs, config.xnor_pixels
     dut = XnorArray(config)
-    assert XnorArray.latency_of(config) == 1 + pairs + 1 + MismatchCounter.latency_of(2) + 2
+    assert XnorArray.latency_of(config) == 1 + pairs + 1 + MismatchCounter.latency_of(2, levels=1 + (pixels > 2)) + 2
     thresholds = rng.integers(-60, 60, (tiles, rows))
-    turns, loads, expected = {}, {}, {}
+    turns, loads, expected, expected_sums = {}, {}, {}, {}
     cycle = tiles + max(tiles, pixels) + 2
     for _ in range(6):
         steps = int(rng.integers(1, 5))
@@ -56,15 +56,20 @@ def test_blocks(bench, config, tiles, gaps):
                 cycle += int(rng.integers(0, 4))
             for pixel in range(pixels):
                 loads[cycle - pixels + 1 + pixel] = (1 << pixel, activations[pixel], inside[pixel])
+            ones = (np.bitwise_count(activations) * inside).sum(axis=1, dtype=int)
             for tile in range(tiles):
-                marks = int(rng.integers(8))
-                turns[cycle + tile] = (step == 0, step + 1 == steps, tile, tile + 1 == tiles, marks, weights[tile])
+                marks, corrects = int(rng.integers(8)), int(rng.integers(2))
+                turns[cycle + tile] = (step == 0, step + 1 == steps, tile, tile + 1 == tiles, marks, corrects, weights[tile])
+                sums[tile] += corrects * (ones - 4 * inside.sum(axis=1))[:, np.newaxis]
                 sums[tile] += golden.mismatches(activations[:, np.newaxis], weights[tile], inside[:, np.newaxis])
                 sums[tile] -= 4 * inside.sum(axis=1)[:, np.newaxis]
                 if step + 1 == steps:
-                    expected[cycle + tile + dut.latency_of(config)] = (tile + 1 == tiles, marks, (sums[tile] < 0).tolist())
+                    signs = (sums[tile] < 0).tolist()
+                    expected[cycle + tile + dut.latency_of(config)] = (tile + 1 == tiles, marks, signs)
+                    whole = (tile, tile + 1 == tiles, marks, sums[tile].tolist())
+                    expected_sums[cycle + tile + dut.sums_latency_of(config)] = whole
             cycle += max(tiles, pixels)
-    found = {}
+    found, found_sums = {}, {}
 
     async def testbench(ctx):
         for now in range(cycle + dut.latency_of(config)):
@@ -73,10 +78,14 @@ def test_blocks(bench, config, tiles, gaps):
             else:
                 ctx.set(dut.threshold.enable, 0)
             take, word, inside = loads.get(now, (0, rng.integers(0, 256, rows), rng.integers(0, 2, rows)))
-            ctx.set(dut.i_load, {"take": take, "word": word.tolist(), "inside": int(inside @ (1 << np.arange(rows)))})
-            first, last, tile, end, marks, _ = turns.get(now, (*rng.integers(0, 2, 2), 0, 1, int(rng.integers(8)), None))
+            load = {"take": take, "word": word.tolist(), "inside": int(inside @ (1 << np.arange(rows)))}
+            bits, ones = 8 * int(inside.sum()), int((np.bitwise_count(word.astype(np.uint8)) * inside).sum())
+            ctx.set(dut.i_load, {**load, "plain": -bits // 2, "corrected": ones - bits})
+            noise = (*rng.integers(0, 2, 2), 0, 1, int(rng.integers(8)), int(rng.integers(2)), None)
+            first, last, tile, end, marks, corrects, _ = turns.get(now, noise)
             ctx.set(dut.i_turn.valid, now in turns)
             bench.put(ctx, dut.i_turn, swap=int(tile == 0), first=int(first), last=int(last), tile=tile, end=int(end))
+            ctx.set(dut.i_turn.corrects, corrects)
             ctx.set(dut.i_turn.marks.as_value(), marks)
             for column in range(pairs):
                 weights = turns.get(now - column - 2, [None])[-1]
@@ -87,9 +96,16 @@ def test_blocks(bench, config, tiles, gaps):
                     ctx.set(dut.i_words[row][column], word)
             if ctx.get(dut.o.valid):
                 bits = [[ctx.get(dut.o.bits[pixel]) >> row & 1 for row in range(rows)] for pixel in range(pixels)]
-                found[now] = (bool(ctx.get(dut.o.end)), ctx.get(dut.o.marks.as_value()), [[bool(b) for b in p] for p in bits])
+                signs = [[bool(bit) for bit in pixel] for pixel in bits]
+                found[now] = (bool(ctx.get(dut.o.end)), ctx.get(dut.o.marks.as_value()), signs)
+            assert len({ctx.get(way.as_value()) for way in dut.o_ways}) == 1
+            way = dut.o_ways[0]
+            if ctx.get(way.valid) and ctx.get(way.last):
+                sums = [[ctx.get(value) for value in dut.o_sums[pixel]] for pixel in range(pixels)]
+                found_sums[now] = (ctx.get(way.tile), ctx.get(way.end), ctx.get(dut.o_marks.as_value()), sums)
             await ctx.tick()
 
     bench.run(dut, testbench)
     assert found == expected
-    assert len({bit for _, _, bits in expected.values() for row in bits for bit in row}) == 2
+    assert found_sums == expected_sums
+    assert len({bit for results in expected.values() for row in results[-1] for bit in row}) == 2

@@ -8,7 +8,7 @@ from celosia.sim import golden
 from twins import first_difference
 
 
-def _outputs(bench, dut, weights, activations, inside, sums):
+def _outputs(bench, dut, weights, activations, inside, sums, levels=1):
     """What a counter gives for each row of its inputs, by row and pixel."""
     results = []
     rows = len(weights)
@@ -20,7 +20,7 @@ def _outputs(bench, dut, weights, activations, inside, sums):
         for cycle in range(rows + dut.latency):
             ctx.set(dut.i_weights.as_value(), int.from_bytes(weights[row(cycle)].tobytes(), "little"))
             ctx.set(dut.i_activations.as_value(), int.from_bytes(activations[row(cycle)].tobytes(), "little"))
-            bits = inside[row(cycle - dut.INSIDE_LAG)].reshape(-1)
+            bits = inside[row(cycle - dut.inside_lag(levels=levels))].reshape(-1)
             ctx.set(dut.i_inside.as_value(), int("".join(map(str, bits[::-1])), 2))
             ctx.set(dut.i_sums, [int(number) for number in sums[row(cycle - dut.latency + dut.SUM_LATENCY)]])
             results.append([ctx.get(number) for number in dut.o])
@@ -41,12 +41,13 @@ def test_every_byte_against_every_byte(bench):
     assert (found == sums + golden.mismatches(activations, weights[:, np.newaxis])).all()
 
 
+@pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize(
     ("count", "pixels", "bits"), [(1, 2, 5), (2, 1, 8), (2, 4, 8), (3, 1, 9), (4, 2, 7), (5, 1, 8), (16, 1, 12), (32, 1, 14)]
 )
-def test_words(bench, count, pixels, bits):
+def test_words(bench, count, pixels, bits, levels):
     """Random words, some that differ everywhere and some nowhere, with random bytes that do not count."""
-    dut = MismatchCounter(count=count, pixels=pixels, base=signed(bits), total=signed(bits))
+    dut = MismatchCounter(count=count, pixels=pixels, base=signed(bits), total=signed(bits), levels=levels)
     rows = 100
     weights = bench.rng.integers(0, 256, (rows, count), dtype=np.uint8)
     activations = bench.rng.integers(0, 256, (rows, pixels, count), dtype=np.uint8)
@@ -55,7 +56,7 @@ def test_words(bench, count, pixels, bits):
     activations[:10] = weights[:10, np.newaxis] ^ 0xFF
     activations[10:20] = weights[10:20, np.newaxis]
     sums = bench.rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (rows, pixels))
-    found = _outputs(bench, dut, weights, activations, inside, sums)
+    found = _outputs(bench, dut, weights, activations, inside, sums, levels)
     expected = sums + golden.mismatches(activations, weights[:, np.newaxis], inside != 0)
     wrapped = (expected + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
     assert (found == wrapped).all()

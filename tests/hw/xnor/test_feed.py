@@ -5,22 +5,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from celosia.hw.config import XNOR_TILES, preset
+from celosia.hw.isa import Operation
 from celosia.hw.xnor.feed import XnorFeed
 
 CONFIG = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=2)
 WORD_LATENCY = 6
 
 
+@pytest.mark.parametrize("serial", [False, True])
 @pytest.mark.parametrize("gaps", [0.0, 0.4])
 @pytest.mark.parametrize(("tiles", "chunks", "last_bytes"), [(2, 1, 3), (3, 2, 8), (XNOR_TILES, 3, 1)])
-def test_turns(bench, tiles, chunks, last_bytes, gaps):
-    """Two layers, one behind the other."""
+def test_turns(bench, tiles, chunks, last_bytes, gaps, serial):
+    """Two layers, one behind the other; in a serial one the padding counts, and the lowest planes' turns correct."""
     rng, feed = bench.rng, XnorFeed(CONFIG, word_latency=WORD_LATENCY)
+    passing = 1 + tiles // 3  # tiles of outputs
     turns, held = [], []  # (cycle, turn, address) as they come; what the array holds at each first turn
     expected, activations = [], []
 
     async def layer(ctx, now):
-        ctx.set(feed.descriptor, {"chunks": tiles, "kernel_columns": chunks, "last_bytes": last_bytes})
+        operation = Operation.SERIAL if serial else Operation.XNOR
+        layer = {"operation": operation, "chunks": tiles, "kernel_columns": chunks, "last_bytes": last_bytes}
+        layer["operand"] = {"planes": {"tiles": passing}}
+        ctx.set(feed.descriptor, layer)
         ctx.set(feed.start, 1)
         now = await step(ctx, now, None)
         ctx.set(feed.start, 0)
@@ -39,9 +45,14 @@ def test_turns(bench, tiles, chunks, last_bytes, gaps):
                     given = {"word": words[own], "inside": inside[own]} if tile < CONFIG.xnor_pixels else None
                     flags = (int(first and tile == 0), int(last and tile + 1 == tiles), marks)
                     now = await step(ctx, now, (flags, address, given))
-                    expected.append((tile == 0, first, last, tile, tile + 1 == tiles, marks if last else None, address))
-                kept = np.where((np.arange(CONFIG.rows) < last_bytes) | (not last), inside, 0)
-                activations.append((now - 1 + feed.latency_of(WORD_LATENCY), words.tolist(), kept.tolist()))
+                    corrects = serial and tile < passing
+                    ends = (tile + 1 == tiles, marks if last else None)
+                    expected.append((tile == 0, first, last, tile, corrects, *ends, address))
+                kept = np.where((np.arange(CONFIG.rows) < last_bytes) | (not last), inside | serial, 0)
+                ones = (np.bitwise_count(words.astype(np.uint8)) * kept).sum(axis=1)
+                bits = 8 * kept.sum(axis=1, dtype=int)
+                begins = ((-bits // 2).tolist(), (ones.astype(int) - bits).tolist())
+                activations.append((now - 1 + feed.latency_of(WORD_LATENCY), words.tolist(), kept.tolist(), *begins))
         return now
 
     staged = [None] * CONFIG.xnor_pixels
@@ -61,15 +72,18 @@ def test_turns(bench, tiles, chunks, last_bytes, gaps):
         for pixel in range(CONFIG.xnor_pixels):
             if take >> pixel & 1:
                 bits = ctx.get(feed.o_load.inside)
-                staged[pixel] = (list(ctx.get(feed.o_load.word)), [bits >> byte & 1 for byte in range(CONFIG.rows)])
+                inside = [bits >> byte & 1 for byte in range(CONFIG.rows)]
+                begins = (ctx.get(feed.o_load.plain), ctx.get(feed.o_load.corrected))
+                staged[pixel] = (list(ctx.get(feed.o_load.word)), inside, *begins)
         turn = feed.o_turn
         if ctx.get(turn.valid):
             flags = [bool(ctx.get(getattr(turn, name))) for name in ("swap", "first", "last", "end")]
             marks = ctx.get(turn.marks.as_value())
             address = addresses[now + 2 - WORD_LATENCY]
-            turns.append((flags[0], flags[1], flags[2], ctx.get(turn.tile), flags[3], marks if flags[2] else None, address))
+            ends = (flags[3], marks if flags[2] else None)
+            turns.append((*flags[:3], ctx.get(turn.tile), bool(ctx.get(turn.corrects)), *ends, address))
             if flags[0]:
-                held.append((now, [word for word, _ in staged], [inside for _, inside in staged]))
+                held.append((now, *([part[place] for part in staged] for place in range(4))))
         await ctx.tick()
         return now + 1
 

@@ -1,0 +1,58 @@
+"""From results to planes of their bits: what the XNOR engine reads of numbers of several bits."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import FabricConfig
+from ..memory.activations import ActivationWrite
+
+
+class PlaneWriter(wiring.Component):
+    """Writes a result's lowest bits, a plane a cycle.
+
+    Members: `i` is a write of results, a byte each; with `planes`, 2 to `plane_limit`, its address and count are those of the
+    lowest plane, in bytes of eight results, and as many writes come out on `o`, the first one at once, each `stride` bytes
+    above the one before; the next one on `i` comes behind them. With 0, `o` is `i`. `planes` and `stride` hold still.
+    """
+
+    def __init__(self, config: FabricConfig):
+        self._config = config
+        super().__init__(
+            {
+                "i": In(ActivationWrite(config)),
+                "planes": In(range(config.plane_limit + 1)),
+                "stride": In(config.activation_address_bits),
+                "o": Out(ActivationWrite(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        limit, lanes = config.plane_limit, config.cols
+        several = Signal(reset_less=True)
+        m.d.sync += several.eq(self.planes != 0)
+        planes = [Cat(result[plane] for result in self.i.data) for plane in range(limit)]
+
+        left = Signal(range(limit))
+        address, count = (Signal.like(getattr(self.i, name), name=f"late_{name}") for name in ("address", "count"))
+        waiting = Signal((limit - 1) * lanes, reset_less=True)
+        with m.If(self.i.enable & several):
+            m.d.sync += [
+                left.eq(self.planes - 1),
+                address.eq(self.i.address + self.stride),
+                count.eq(self.i.count),
+                waiting.eq(Cat(*planes[1:])),
+            ]
+        with m.Elif(left != 0):
+            m.d.sync += [left.eq(left - 1), address.eq(address + self.stride), waiting.eq(waiting >> lanes)]
+
+        now = left != 0
+        m.d.comb += [
+            self.o.enable.eq(self.i.enable | now),
+            self.o.address.eq(Mux(now, address, self.i.address)),
+            self.o.count.eq(Mux(now, count, self.i.count)),
+            Cat(self.o.data).eq(Mux(now, waiting[:lanes], Mux(several, planes[0], Cat(self.i.data)))),
+        ]
+        return m
