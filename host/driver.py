@@ -88,8 +88,11 @@ class FabricDevice:
         """Sends a segment's inputs, runs its programs, and takes its results."""
         for name in segment.inputs:
             value = values[name].transpose(0, 2, 1, 3) if name in segment.transposed else values[name]
-            if self._schedule.graph.tensors[name].packed:
+            tensor = self._schedule.graph.tensors[name]
+            if tensor.packed:
                 value = golden.pack_bits(value).view(np.int8)
+            elif tensor.planes:
+                value = golden.pack_planes(value, tensor.planes).view(np.int8)
             words = activations_packet(segment.memory.addresses[name], value)
             self._send(words)
             self._cycles_io += len(words)
@@ -127,6 +130,8 @@ class FabricDevice:
             content = payload.view(np.int8)[: tensor.stored_bytes]
             if tensor.packed:
                 content = golden.unpack_bits(content.view(np.uint8))
+            elif tensor.planes:
+                content = golden.unpack_planes(content.view(np.uint8).reshape(tensor.planes, -1))
             values[result.tensor] = content.reshape(tensor.shape).copy()
             self._cycles_io += PACKET_WORDS + result.words
         total, payload = take(Answer.DONE, RECORD_WORDS * len(program.records))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -190,13 +191,17 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
     )
     source = addresses[layer.inputs[0]]
     kernel_row_stride = layer.kernel_row_step * layer.row_pitch
-    operands: dict[str, int] = {}
+    operands: dict[str, Any] = {}
     if layer.add is not None:
         kernel_row_stride = addresses[layer.inputs[1]] - source
         operands = {
-            "right_multiplier": layer.add.multipliers[1],
-            "right_zero_point": layer.add.zero_points[1],
-            "right_shift": -layer.add.shifts[1],
+            "operand": {
+                "right": {
+                    "multiplier": layer.add.multipliers[1],
+                    "zero_point": layer.add.zero_points[1],
+                    "shift": -layer.add.shifts[1],
+                }
+            }
         }
     channels = layer.output_channels
     if layer.window is not None:
@@ -216,13 +221,27 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
             "last_pixels": layer.pixels.last,
             "pace": layer.pixels.pace,
         }
+    planes = layer.planes
+    if planes.read or planes.write:
+        operands["operand"] = {
+            "planes": {
+                "read_planes": planes.read,
+                "weight_planes": planes.weights,
+                "write_planes": planes.write,
+                "read_stride": planes.read_stride,
+                "write_stride": planes.write_stride,
+                "tiles": planes.tiles,
+            }
+        }
+        operands.setdefault("pace", job.walk.result_pace(config))
     # Addresses of bits: the requantizer's count bits, the XNOR engine's bytes.
     target, first_column = addresses[layer.output], job.first_tile * cols
-    if layer.binary and layer.pixels is None:
+    if layer.binary and layer.operation is not Operation.XNOR:
         target *= BYTE_BITS
     elif layer.binary:
         first_column //= BYTE_BITS
     last_tile = job.first_tile + job.tiles == layer.tiles
+    lanes = channels - (layer.tiles - 1) * cols if last_tile else cols
     return descriptor_words(
         operation=layer.operation,
         diagonal=layer.diagonal,
@@ -249,7 +268,7 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
         output_columns=block.columns,
         output_rows=block.rows,
         tiles=job.tiles,
-        last_lanes=channels - (layer.tiles - 1) * cols if last_tile else cols,
+        last_lanes=lanes - (planes.tiles - 1) * config.cols,
         output_row_stride=layer.output_row_step * layer.row_pitch,
         kernel_row_stride=kernel_row_stride,
         output_column_stride=layer.output_column_stride,

@@ -39,6 +39,7 @@ class Tensor:
     zero_point: int = 0
     bits: int = 8
     packed: bool = False  # a fabric holds its -1 and +1 as bits, eight a byte: `passes.pack_bits`
+    planes: int = 0  # a fabric holds so many planes of its numbers' bits, none of which is negative; 0: a byte each
 
     @property
     def size(self) -> int:
@@ -48,7 +49,7 @@ class Tensor:
     @property
     def stored_bytes(self) -> int:
         """Bytes in a fabric's activation memory."""
-        return self.size // 8 if self.packed else self.size
+        return self.size * (1 if self.packed else self.planes or 8) // 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..hw.config import FabricConfig
+from ..hw.isa import Operation
 from .cost.walk import Walk
 from .ir import Int8Array
 from .lowering import Channels, Layer
@@ -124,8 +125,8 @@ def jobs_of(layer: Layer, resident_tiles: int, ring_size: int, config: FabricCon
     whole = Piece(kernel_rows=layer.kernel_rows, kernel_columns=layer.kernel_columns, chunks=layer.chunks)
     everything = Block(rows=layer.output_rows, columns=layer.output_columns)
     limit = config.tile_depth if layer.window is None else min(config.tile_depth, config.depthwise_tiles)
-    if layer.pixels is not None:
-        limit = 1  # the XNOR engine holds the thresholds of one group of tiles
+    if layer.operation is Operation.XNOR or layer.planes.tiles > 1:
+        limit = 1  # the XNOR engine holds the thresholds of one group of tiles, the requantizer takes one's parameters in turn
 
     def ranges(begin: int, end: int) -> Iterator[tuple[int, int]]:
         for first in range(begin, end, limit if not layer.repeat else end - begin):

@@ -15,6 +15,7 @@ _ENGINES = {
     Operation.ADD: "vector",
     Operation.OR: "vector",
     Operation.XNOR: "xnor",
+    Operation.SERIAL: "xnor",
 }
 
 
@@ -23,8 +24,8 @@ class Placement:
     """One node's place.
 
     `engine` is "mac" (the systolic array), "depthwise" (its unit), "vector" (add, max pooling), "xnor" (the engine of binary
-    layers), "cpu" (the golden model) or "none" (costs nothing: a reshape). `reason` says why it is not on the fabric and
-    `advice` what would help; `layer` is what the fabric runs.
+    layers and of those of few bits), "cpu" (the golden model) or "none" (costs nothing: a reshape). `reason` says why it is
+    not on the fabric and `advice` what would help; `layer` is what the fabric runs.
     """
 
     node: Node
@@ -32,6 +33,11 @@ class Placement:
     reason: str = ""
     advice: str = ""
     layer: Layer | None = field(default=None, repr=False)
+
+    @property
+    def products(self) -> int:
+        """Binary products that a multiply-accumulate takes on the XNOR engine; 1 elsewhere."""
+        return 1 if self.layer is None else self.layer.planes.products
 
 
 def place(graph: Graph, config: FabricConfig) -> tuple[Placement, ...]:

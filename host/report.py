@@ -205,7 +205,7 @@ def make_report(
 ) -> Report:
     """The report of a run of `samples` inferences; `counters` are its sums, None of a device that counts nothing."""
     layers = tuple(_layer(place, graph, fabric, counters) for place in placements)
-    ideal = sum(layer.macs / measure_of(layer.engine, fabric) for layer in layers if layer.engine in _FABRIC_ENGINES)
+    ideal = sum(_ideal(place, graph, fabric) for place in placements)
     cycles = None if counters is None else _mean(counters.cycles, samples)
     return Report(
         model=graph.name,
@@ -238,9 +238,16 @@ def _layer(place: Placement, graph: Graph, fabric: FabricConfig, counters: Count
         engine=place.engine,
         macs=macs,
         cycles=cycles,
-        utilization=_utilization(macs / measure_of(place.engine, fabric) if place.engine in _FABRIC_ENGINES else 0, cycles),
+        utilization=_utilization(_ideal(place, graph, fabric), cycles),
         stalls=stalls,
     )
+
+
+def _ideal(place: Placement, graph: Graph, fabric: FabricConfig) -> float:
+    """Cycles that a node's multiply-accumulates take at full rate; none on the CPU."""
+    if place.engine not in _FABRIC_ENGINES:
+        return 0
+    return place.node.macs(graph) / measure_of(place.engine, fabric, products=place.products)
 
 
 def _utilization(ideal: float, cycles: Number | None) -> float | None:

@@ -86,6 +86,7 @@ def roofline(plan: Schedule, counters: Counters, *, device: str) -> Roofline:
     jobs = [job for segment in plan.segments for job in segment.jobs]
     streamed = _streamed(plan)
     points = []
+    peaks: dict[str, int] = {}
     for place in plan.placements:
         macs = place.node.macs(plan.graph)
         counted = counters.layers.get(place.node.name)
@@ -93,7 +94,9 @@ def roofline(plan: Schedule, counters: Counters, *, device: str) -> Roofline:
             continue
         own = [job for job in jobs if job.layer.node.name == place.node.name]
         steps = counted.busy / counters.samples
-        peak = macs_per_cycle(place.engine, config)
+        peak = macs_per_cycle(place.engine, config, products=place.products)
+        engine = place.engine if place.products == 1 else f"{place.engine}/{place.products}"
+        peaks[engine] = peak
         weights = (
             sum(TAPS * config.cols * job.tiles for job in own) if place.engine == "depthwise" else steps * config.macs_per_cycle
         )
@@ -103,12 +106,12 @@ def roofline(plan: Schedule, counters: Counters, *, device: str) -> Roofline:
             "host": float(streamed[place.node.name] * config.macs_per_cycle),
         }
         intensity = {kind: macs / count for kind, count in moved.items() if count}
-        roofs = {place.engine: float(peak)} | {kind: bandwidths[kind] * value for kind, value in intensity.items()}
+        roofs = {engine: float(peak)} | {kind: bandwidths[kind] * value for kind, value in intensity.items()}
         roof = min(roofs, key=lambda name: roofs[name])
         points.append(
             Point(
                 name=place.node.name,
-                engine=place.engine,
+                engine=engine,
                 macs=macs,
                 moved=moved,
                 intensity=intensity,
@@ -122,7 +125,7 @@ def roofline(plan: Schedule, counters: Counters, *, device: str) -> Roofline:
         fabric=config.name,
         device=device,
         bandwidths=bandwidths,
-        peaks={engine: macs_per_cycle(engine, config) for engine in dict.fromkeys(point.engine for point in points)},
+        peaks=peaks,
         points=tuple(points),
     )
 

@@ -25,7 +25,9 @@ def draw(found: Roofline, file_format: str) -> bytes:
         axes.plot(span, np.minimum(span * width, top), color=_COLOURS[kind], linewidth=1.2, label=label)
     for engine, peak in found.peaks.items():
         axes.axhline(peak, color="black", linewidth=0.8, linestyle=":")
-        axes.text(high, peak, f"{_PEAKS[engine]}: {peak} MAC/cycle ", ha="right", va="bottom", fontsize=8)
+        name, _, products = engine.partition("/")
+        unit = f"{_PEAKS[name]}, {products} bit products a MAC" if products else _PEAKS[name]
+        axes.text(high, peak, f"{unit}: {peak} MAC/cycle ", ha="right", va="bottom", fontsize=8)
     labels: dict[tuple[float, float], list[str]] = {}
     for index, point in enumerate(found.points):
         for kind, intensity in point.intensity.items():

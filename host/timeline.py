@@ -43,6 +43,7 @@ _ENGINES = {
     Operation.ADD: VECTOR,
     Operation.OR: VECTOR,
     Operation.XNOR: XNOR,
+    Operation.SERIAL: XNOR,
 }
 _RESULT = "result"
 
@@ -164,7 +165,7 @@ def _descriptor(
     yield _modelled(WALKER, name, launched, walked, waits)
     walk = run.draft.jobs[index].walk
     latencies = latencies_of(plan.config)
-    if walk.blocks is not None:  # the engine writes itself
+    if walk.operation is Operation.XNOR:  # the engine writes itself
         yield _modelled(XNOR, name, min(launched + latencies.walk, end), end)
         return
     drained = max(end - (latencies.kept if walk.kept else latencies.post[walk.wide]), launched)

@@ -19,8 +19,8 @@ from celosia.sim.engine import Simulator, build
 STARVED = "mini,weight_depth=8,partial_depth=8,tile_depth=8,program_words=144,record_depth=5,depthwise_tiles=2"
 """Nothing fits: weights stream, sums wait, programs are cut."""
 
-BINARY = "mini,rows=8,cols=8,requant_lanes=8,xnor_pixels=2"
-"""With an XNOR engine, as small as one can be."""
+BINARY = "mini,rows=8,cols=8,requant_lanes=8,xnor_pixels=4"
+"""With an XNOR engine that takes up to four planes of bits, as small as that can be."""
 
 
 @cache

@@ -32,23 +32,23 @@ class Bounds:
         return max(self.parts, key=lambda part: self.parts[part])
 
 
-def macs_per_cycle(engine: str, config: FabricConfig) -> int:
-    """Multiply-accumulates that an engine can do in a cycle."""
+def macs_per_cycle(engine: str, config: FabricConfig, *, products: int = 1) -> int:
+    """Multiply-accumulates that an engine can do in a cycle, of so many binary `products` each."""
     return {
         "mac": config.macs_per_cycle,
         "depthwise": TAPS * config.cols,
-        "xnor": config.binary_macs_per_cycle,
+        "xnor": config.binary_macs_per_cycle // products,
     }.get(engine, 0)
 
 
-def measure_of(engine: str, config: FabricConfig) -> int:
+def measure_of(engine: str, config: FabricConfig, *, products: int = 1) -> int:
     """Multiply-accumulates a cycle that a layer's utilization refers to: the array's, on the XNOR engine that one's."""
-    return config.binary_macs_per_cycle if engine == "xnor" else config.macs_per_cycle
+    return macs_per_cycle("xnor" if engine == "xnor" else "mac", config, products=products)
 
 
-def bounds_of(engine: str, macs: int, cycles: Cycles, config: FabricConfig) -> Bounds:
-    """The parts of a layer's cycles; `engine` is its placement's."""
-    rate = macs_per_cycle(engine, config)
+def bounds_of(engine: str, macs: int, cycles: Cycles, config: FabricConfig, *, products: int = 1) -> Bounds:
+    """The parts of a layer's cycles; `engine` and `products` are its placement's."""
+    rate = macs_per_cycle(engine, config, products=products)
     ideal = min(macs / rate if rate and macs else cycles.busy, cycles.busy)
     return Bounds(
         parts={

@@ -49,7 +49,7 @@ class Latencies:
     release: int
 
     def drain(self, operation: Operation, *, wide: bool = False, kept: bool = False) -> int:
-        """Cycles from a layer's last step to the end of its descriptor; with XNOR but for the last block's writes."""
+        """Cycles from a layer's last step to the end of its descriptor, but for what the XNOR engine's last block takes."""
         if operation is Operation.XNOR:
             return self.walk + self.engine[operation] + XnorWriter.DONE_LATENCY
         return self.walk + self.engine[operation] + (self.kept if kept else self.post[wide])
@@ -59,6 +59,7 @@ class Latencies:
 def latencies_of(config: FabricConfig) -> Latencies:
     """The latencies of a fabric."""
     array = SystolicArray.latency_of(config)
+    words = SystolicArray.LEVEL_LATENCY
     return Latencies(
         # The sequencer counts a turn as what follows it: a fetch ends before a turn, and a layer's end comes before one.
         fetch=Sequencer.FETCH_CYCLES + 1,
@@ -69,7 +70,8 @@ def latencies_of(config: FabricConfig) -> Latencies:
             Operation.MAC: array,
             Operation.DEPTHWISE: DepthwiseUnit.LATENCY + Fabric.MERGE_LATENCY,
             **dict.fromkeys((Operation.MAX, Operation.ADD, Operation.OR), VectorUnit.LATENCY + Fabric.MERGE_LATENCY),
-            Operation.XNOR: XnorEngine.latency_of(config, word_latency=SystolicArray.LEVEL_LATENCY),
+            Operation.XNOR: XnorEngine.latency_of(config, word_latency=words),
+            Operation.SERIAL: XnorEngine.serial_latency_of(config, word_latency=words) + Fabric.MERGE_LATENCY,
         },
         post={wide: PostProcessor.latency_of(config, wide=wide) for wide in (False, True)},
         kept=PostProcessor.KEPT_LATENCY,

@@ -77,7 +77,7 @@ class Summary:
     @property
     def utilization(self) -> float:
         """Cycles that the multiply-accumulates done on the fabric take at full rate / cycles."""
-        ideal = sum(layer.macs / measure_of(layer.engine, self.target.fabric) for layer in self.layers if layer.cycles)
+        ideal = sum(layer.utilization * layer.cycles for layer in self.layers)
         return ideal / self.cost.cycles if self.cost.cycles else 0.0
 
     @property
@@ -189,7 +189,8 @@ def summarize(plan: Schedule, target: Target) -> Summary:
     for place in plan.placements:
         cycles = by_name.get(place.node.name)
         macs = place.node.macs(graph)
-        bounds = bounds_of(place.engine, macs, cycles, config) if cycles else None
+        bounds = bounds_of(place.engine, macs, cycles, config, products=place.products) if cycles else None
+        rate = measure_of(place.engine, config, products=place.products)
         layers.append(
             LayerCost(
                 name=place.node.name,
@@ -197,7 +198,7 @@ def summarize(plan: Schedule, target: Target) -> Summary:
                 engine=place.engine,
                 macs=macs,
                 cycles=cycles.cycles if cycles else 0,
-                utilization=macs / measure_of(place.engine, config) / cycles.cycles if cycles else 0.0,
+                utilization=macs / rate / cycles.cycles if cycles else 0.0,
                 parts=dict(bounds.parts) if bounds else {},
                 bound=bounds.bound if bounds else "",
             )

@@ -64,11 +64,11 @@ class WindowWalk:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockWalk:
-    """What matters of the XNOR engine's blocks: least cycles from the end of one to that of the next, and those in which the
-    last one's results are written."""
+    """What matters of the XNOR engine's blocks: least cycles from the end of one to that of the next, and those that the last
+    one takes behind its sums."""
 
     pace: int
-    last_writes: int
+    last_cycles: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,7 @@ class Walk:
     wide        each result takes two passes of the requantizer
     kept        its results stay as partial sums
     streamed    its weight words come through the ring
+    writes      of each result, a cycle each
     """
 
     operation: Operation
@@ -93,6 +94,7 @@ class Walk:
     streamed: bool = False
     window: WindowWalk | None = None
     blocks: BlockWalk | None = None
+    writes: int = 1
 
     @property
     def words(self) -> int:
@@ -103,7 +105,7 @@ class Walk:
         """Least cycles from the end of a result to that of the next."""
         if self.blocks is not None:
             return self.blocks.pace
-        window, pace = self.window, config.result_pace(wide=self.wide)
+        window, pace = self.window, max(config.result_pace(wide=self.wide), self.writes)
         if window is not None and pace <= window.stride != 1 and (window.row or window.column + 1 >= pace):
             return 1  # where the window skips centres the unit's results come less often than the walker's
         return pace
@@ -124,9 +126,9 @@ class Walk:
 
     def drain(self, config: FabricConfig) -> int:
         """Cycles from the last step to the end of the descriptor."""
-        drain = latencies_of(config).drain(self.operation, wide=self.wide, kept=self.kept)
+        drain = latencies_of(config).drain(self.operation, wide=self.wide, kept=self.kept) + self.writes - 1
         if self.blocks is not None:
-            return drain + self.blocks.last_writes
+            return drain + self.blocks.last_cycles
         if self.window is None:
             return drain
         behind = self.window.last_word - self.results

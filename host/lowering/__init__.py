@@ -2,7 +2,7 @@
 
 lower        which lowering a node takes, and whether a descriptor can hold what it makes
 layer        what they make
-dense, windows, elementwise, binary   a file for each way of walking
+dense, windows, elementwise, binary, serial   a file for each way of walking
 sums         what sums may be, and how they become int8
 """
 

@@ -1,6 +1,7 @@
 """Layers of the XNOR engine: what `passes.pack_bits` calls binary."""
 
 import numpy as np
+import numpy.typing as npt
 
 from ...hw.config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ...hw.isa import Operation
@@ -33,6 +34,7 @@ def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
     count = min(config.xnor_pixels, output_columns)
     tiles = max(-(-outputs // (groups * config.rows)), count, LEAST_TILES)
     blocks = -(-output_columns // config.xnor_pixels)
+    last = output_columns - (blocks - 1) * config.xnor_pixels
     column = stride[1] * channel_bytes
     packed = _pack_binary(weights, config, tiles=tiles, groups=groups)
     if packed.shape[1] > config.weight_depth:
@@ -75,10 +77,11 @@ def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
         high=1,
         pixels=Pixels(
             count=count,
-            last=output_columns - (blocks - 1) * config.xnor_pixels,
+            last=last,
             stride=column,
             last_bytes=run - (chunks - 1) * config.rows,
             pace=tiles * count,
+            last_cycles=tiles * last,
         ),
     )
 
@@ -86,14 +89,21 @@ def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
 def _pack_binary(weights: Int8Array, config: FabricConfig, *, tiles: int, groups: int) -> Int8Array:
     """(outputs, kernel_h, kernel_w, channels) of -1 and +1 to words (groups, steps, rows, cols): an output a row, its bits two
     bytes a column.
+    """
+    bits = golden.pack_bits(weights.reshape(*weights.shape[:2], -1))
+    words = banked(bits, config, tiles=groups * tiles)
+    words = words.reshape(groups, tiles, *words.shape[1:]).transpose(0, 3, 4, 1, 2, 5)
+    return np.ascontiguousarray(words).reshape(groups, -1, config.rows, config.cols)
+
+
+def banked(bits: npt.NDArray[np.uint8], config: FabricConfig, *, tiles: int) -> Int8Array:
+    """Bytes of bits (outputs, kernel_h, bytes) as the weight banks take them: (tiles, rows, kernel_h, chunks, cols).
 
     Bits of a word are those that the banks hold of it: `hw.mac.cell.pack` takes the sign of the first byte from the second.
     """
-    outputs, kernel_h = weights.shape[:2]
-    bits = golden.pack_bits(weights.reshape(outputs, kernel_h, -1))
-    chunks = -(-bits.shape[2] // config.rows)
-    padded = np.zeros((groups * tiles * config.rows, kernel_h, chunks * config.rows), np.uint8)
-    padded[:outputs, :, : bits.shape[2]] = bits
+    outputs, kernel_h, run = bits.shape
+    chunks = -(-run // config.rows)
+    padded = np.zeros((tiles * config.rows, kernel_h, chunks * config.rows), np.uint8)
+    padded[:outputs, :, :run] = bits
     padded[:, :, 1::2] += padded[:, :, ::2] >> 7
-    words = padded.reshape(groups, tiles, config.rows, kernel_h, chunks, config.rows).transpose(0, 3, 4, 1, 2, 5)
-    return np.ascontiguousarray(words).reshape(groups, kernel_h * chunks * tiles, config.rows, config.cols).view(np.int8)
+    return padded.reshape(tiles, config.rows, kernel_h, chunks, config.rows).view(np.int8)

@@ -59,7 +59,8 @@ class Window:
 class Pixels:
     """What the XNOR engine adds: blocks of `count` pixels, `last` in a row's last one, with windows `stride` bytes apart.
 
-    `last_bytes` of a kernel row's last chunk count; `pace` is the least cycles from a block's end to the next one's.
+    `last_bytes` of a kernel row's last chunk count; `pace` is the least cycles from a block's end to the next one's, and
+    `last_cycles` those that the layer's last block takes behind its sums.
     """
 
     count: int
@@ -67,6 +68,27 @@ class Pixels:
     stride: int
     last_bytes: int
     pace: int
+    last_cycles: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planes:
+    """How many planes of bits the input, the weights and the output are, 0 where they are none, and bytes between planes.
+
+    `tiles` of outputs pass by each block of pixels.
+    """
+
+    tiles: int = 1
+    read: int = 0
+    weights: int = 0
+    write: int = 0
+    read_stride: int = 0
+    write_stride: int = 0
+
+    @property
+    def products(self) -> int:
+        """Binary products that a multiply-accumulate takes."""
+        return self.read * self.weights or 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +98,8 @@ class Layer:
     `weights` is int8 (tiles, steps, rows, cols) in the order of the walk; with `repeat` one word (1, 1, rows, cols); None on
     the vector unit. `channels` holds tiles * cols entries, with `repeat` cols.
 
-    On the XNOR engine a tile of the loops is a group of `chunks` tiles of outputs, and an output column a block of pixels.
+    On the XNOR engine an output column is a block of pixels, and a tile of the loops a group of tiles of outputs: as many as
+    `chunks` of binary layers, as `planes` says of those of few bits.
     """
 
     node: Node
@@ -117,11 +140,12 @@ class Layer:
     window: Window | None = None
     pixels: Pixels | None = None
     binary: bool = False  # its results are written as bits
+    planes: Planes = Planes()
 
     @property
     def channel_tiles(self) -> int:
         """Entries of the channel-parameter memory that a tile of the loops takes."""
-        return 1 if self.pixels is None else self.chunks
+        return self.chunks if self.operation is Operation.XNOR else self.planes.tiles
 
     @property
     def steps(self) -> int:
@@ -149,9 +173,8 @@ class Layer:
             tiles=self.tiles,
             repeat=self.repeat,
             wide=self.wide,
-            blocks=None
-            if self.pixels is None
-            else BlockWalk(pace=self.pixels.pace, last_writes=self.chunks * self.pixels.last),
+            blocks=None if self.pixels is None else BlockWalk(pace=self.pixels.pace, last_cycles=self.pixels.last_cycles),
+            writes=max(self.planes.write, 1),
             window=None
             if window is None
             else WindowWalk(

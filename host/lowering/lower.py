@@ -13,6 +13,7 @@ How operations map:
     average_pool_2d, mean diagonal with one identity word: the array sums, the requantizer divides
     max_pool_2d, add      the vector unit; a compact fabric has none
     binary layers         the XNOR engine, where the input's bits are packed: `passes.pack_bits` decides that
+    layers of few bits    the same, bit by bit, where the input is planes of bits: likewise
 """
 
 from dataclasses import replace
@@ -24,6 +25,7 @@ from .binary import binary_layer
 from .dense import convolution, fully_connected, ungrouped
 from .elementwise import add
 from .layer import Layer, Unsupported
+from .serial import plane_stride, serial_layer
 from .windows import average_pool, depthwise, max_pool, mean
 
 _COUNT_LIMIT = 65535  # loop counts are 16 bits wide
@@ -33,9 +35,7 @@ _ROW_LIMIT = 32767
 def lower(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     """The layer of a node. Raises Unsupported."""
     layer = _lowered(node, graph, config)
-    if graph.tensors[node.output].packed and layer.operation != Operation.OR:
-        layer = replace(layer, binary=True)
-    return _checked(layer, graph, config)
+    return _checked(_written(layer, graph), graph, config)
 
 
 def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | None:
@@ -44,14 +44,14 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
     A kernel that is longer than wide over few channels has longer runs that way: kws01's 10x4 over one channel takes four
     chunks instead of ten.
     """
-    if not isinstance(node, Conv2D) or graph.tensors[node.inputs[0]].packed:
+    source = graph.tensors[node.inputs[0]]
+    if not isinstance(node, Conv2D) or source.packed or source.planes:
         return None
-    channels = graph.tensors[node.inputs[0]].shape[3]
+    channels = source.shape[3]
     dense = ungrouped(node.weights, channels)
     plain = convolution(node, dense, graph, config)
     turned = convolution(node, dense, graph, config, transposed=True)
-    if graph.tensors[node.output].packed:
-        turned = replace(turned, binary=True)
+    plain, turned = _written(plain, graph), _written(turned, graph)
     try:
         return _checked(turned, graph, config) if turned.walk.alone(config) < plain.walk.alone(config) else None
     except Unsupported:
@@ -63,6 +63,8 @@ def _lowered(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     match node:
         case Conv2D() | FullyConnected() if graph.tensors[node.inputs[0]].packed:
             return binary_layer(node, graph, config)
+        case Conv2D() | FullyConnected() if graph.tensors[node.inputs[0]].planes:
+            return serial_layer(node, graph, config)
         case Conv2D():
             return convolution(node, ungrouped(node.weights, graph.tensors[node.inputs[0]].shape[3]), graph, config)
         case FullyConnected():
@@ -83,6 +85,17 @@ def _lowered(node: Node, graph: Graph, config: FabricConfig) -> Layer:
             raise Unsupported(
                 f"the fabric has no unit for {node.op}", "it costs little on the CPU, or rewrite it with convolutions"
             )
+
+
+def _written(layer: Layer, graph: Graph) -> Layer:
+    """The layer with its results written as its output is held."""
+    target = graph.tensors[layer.output]
+    if target.packed and layer.operation != Operation.OR:
+        return replace(layer, binary=True)
+    if target.planes:
+        planes = replace(layer.planes, write=target.planes, write_stride=plane_stride(target.size))
+        return replace(layer, binary=True, planes=planes)
+    return layer
 
 
 def _checked(layer: Layer, graph: Graph, config: FabricConfig) -> Layer:

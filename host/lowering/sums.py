@@ -14,22 +14,31 @@ from .layer import Channels, Unsupported
 _MAX_RIGHT_SHIFT = 31
 
 
-def requantized(node: Conv2D | DepthwiseConv2D | FullyConnected, weights: Int8Array, count: int) -> dict[str, Any]:
+def requantized(
+    node: Conv2D | DepthwiseConv2D | FullyConnected,
+    weights: Int8Array,
+    count: int,
+    *,
+    inputs: tuple[int, int] = (-128, 127),
+    lacking: npt.ArrayLike = 0,
+) -> dict[str, Any]:
     """The fields of a layer that say how its sums become int8, channel parameters filled up to `count`.
 
-    `weights` are (outputs, K). The input's zero point goes into the bias; padding feeds it to the array.
+    `weights` are (outputs, K), `inputs` the range of what they multiply; the engine's sums lack `lacking`. The input's zero
+    point goes into the bias; padding feeds it to the array.
     """
     check_shifts(node.requant.shift, node.requant.multiplier)
     wide = weights.astype(np.int64)
     bias = node.bias.astype(np.int64) - node.input_zero_point * wide.sum(axis=1)
-    check_sums(128 * np.abs(wide).sum(axis=1) + np.abs(bias), node.requant.shift)
+    largest = max(map(abs, inputs))
+    check_sums(largest * np.abs(wide).sum(axis=1) + np.abs(bias) + np.abs(lacking), node.requant.shift)
     zero = node.requant.multiplier == 0
     values = {
         "shift": np.where(zero, -_MAX_RIGHT_SHIFT, node.requant.shift),
-        "bias": bias.astype(np.int32),
+        "bias": (bias + lacking).astype(np.int32),
         "multiplier": node.requant.multiplier,
     }
-    low, high = (bias + extreme(wide * -128, wide * 127).sum(axis=1) for extreme in (np.minimum, np.maximum))
+    low, high = (bias + extreme(wide * inputs[0], wide * inputs[1]).sum(axis=1) for extreme in (np.minimum, np.maximum))
     return {
         "pad_value": node.input_zero_point,
         "wide": is_wide(int(low.min()), int(high.max())),

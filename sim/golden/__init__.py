@@ -10,7 +10,15 @@ experimental_op_resolver_type=OpResolverType.BUILTIN_REF)`.
 """
 
 from .activation import softmax
-from .binary import binary_conv2d, binary_max_pool2d, mismatches, pack_bits, unpack_bits
+from .binary import (
+    binary_conv2d,
+    binary_max_pool2d,
+    mismatches,
+    pack_bits,
+    pack_planes,
+    unpack_bits,
+    unpack_planes,
+)
 from .convolution import conv2d, conv2d_sums, depthwise_conv2d, depthwise_conv2d_sums
 from .elementwise import add
 from .fully_connected import fully_connected, fully_connected_sums
@@ -51,6 +59,7 @@ __all__ = [
     "multiply_by_quantized_multiplier",
     "multiply_by_quantized_multiplier_once",
     "pack_bits",
+    "pack_planes",
     "pad",
     "quantize",
     "quantize_multiplier",
@@ -62,4 +71,5 @@ __all__ = [
     "saturating_rounding_doubling_high_mul",
     "softmax",
     "unpack_bits",
+    "unpack_planes",
 ]

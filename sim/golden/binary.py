@@ -5,6 +5,8 @@ A bit is 1 for +1. Eight of them are a byte, the first one its least significant
 -1 nor +1.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +26,22 @@ def pack_bits(x: Int8Array) -> ByteArray:
 def unpack_bits(packed: ByteArray) -> Int8Array:
     """The -1 and +1 of packed bits."""
     return (2 * np.unpackbits(packed, axis=-1, bitorder="little").astype(np.int8) - 1).astype(np.int8)
+
+
+def pack_planes(x: npt.NDArray[np.integer[Any]], planes: int) -> ByteArray:
+    """Planes of the lowest bits, (planes, ...): the lowest bit's first, eight elements of the last axis a byte.
+
+    Raises ValueError where that axis is not a multiple of 8 long.
+    """
+    if x.shape[-1] % 8:
+        raise ValueError(f"bits are packed by eights along the last axis, which has {x.shape[-1]} elements")
+    return np.stack([np.packbits(x >> plane & 1, axis=-1, bitorder="little") for plane in range(planes)])
+
+
+def unpack_planes(planes: ByteArray) -> Int8Array:
+    """The numbers of planes of bits, none of which is negative."""
+    bits = np.unpackbits(planes, axis=-1, bitorder="little").astype(np.int8)
+    return np.sum([plane << place for place, plane in enumerate(bits)], axis=0, dtype=np.int8)
 
 
 def mismatches(activations: ByteArray, weights: ByteArray, inside: npt.ArrayLike = True) -> Int32Array:
