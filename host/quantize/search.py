@@ -35,9 +35,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     calibrated = bench.calibrated
     wide = bench.wide
-    narrow = bench.cost(calibrated.uniform(_WIDEST, _NARROWEST))
-    least = 1 - _WORTH
-    activations = bool(calibrated.inner) and (narrow.cycles < least * wide.cycles or narrow.loaded < least * wide.loaded)
+    activations = bool(calibrated.inner) and any(_narrow_ones_save(bench, weights) for weights in (_WIDEST, _NARROWEST))
     single = sampler == "cmaes"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -56,6 +54,13 @@ def search(
 
         study.optimize(objective, n_trials=trials, callbacks=[after])
     return activations
+
+
+def _narrow_ones_save(bench: Bench, weights: int) -> bool:
+    """Whether the narrowest activations take less than the widest, beside weights of so many bits."""
+    wide, narrow = (bench.cost(bench.calibrated.uniform(weights, width)) for width in (_WIDEST, _NARROWEST))
+    least = 1 - _WORTH
+    return narrow.cycles < least * wide.cycles or narrow.loaded < least * wide.loaded
 
 
 def _sampler(optuna: Any, name: str, seed: int) -> Any:
