@@ -48,10 +48,12 @@ class Network:
     ----------
     rng: where weights, biases, spreads of scales and odd zero points come from.
     macs: useful multiply-accumulates so far, for those who keep to a budget.
+    weight_type: "int8" or "int4", whose largest weight is 7.
     """
 
-    def __init__(self, rng: np.random.Generator, description: str = "a random network") -> None:
+    def __init__(self, rng: np.random.Generator, description: str = "a random network", *, weight_type: str = "int8") -> None:
         self.rng = rng
+        self._weight_type = weight_type
         self.macs = 0
         self._writer = ModelWriter(description)
         self._inputs: list[int] = []
@@ -216,6 +218,7 @@ class Network:
         """Normal weights, each channel scaled to the whole range as a converter does it."""
         weights = self.rng.normal(size=shape)
         others = tuple(other for other in range(len(shape)) if other != axis)
+        magnitude = min(magnitude, 7) if self._weight_type == "int4" else magnitude
         return np.rint(weights / np.abs(weights).max(axis=others, keepdims=True) * magnitude).astype(np.int8)
 
     def _weighted(self, op, x, weights, axis, sums, *, per_channel, bias=True, **options) -> Activation:
@@ -230,7 +233,8 @@ class Network:
         if bias:
             biases = np.rint(self.rng.normal(0.0, 0.5, outputs) * rms)
             sums = sums + biases
-        constants = [self._writer.tensor(self._name("weights"), weights.shape, scale=scales, axis=axis, data=weights)]
+        name = self._name("weights")
+        constants = [self._writer.tensor(name, weights.shape, self._weight_type, scale=scales, axis=axis, data=weights)]
         if bias:
             name = self._name("bias")
             constants.append(self._writer.tensor(name, (outputs,), "int32", scale=scales * x.scale, data=biases))

@@ -111,7 +111,7 @@ class Operator:
 
     def weights(self, *, rank: int, axis: int) -> tuple[Int8Array, tuple[float, ...]]:
         """The weights and their scales, one an output channel, which lies along `axis`."""
-        weights = self.constant(1, "weights", "int8")
+        weights = self.constant(1, "weights", "int8", "int4")
         quantization = self._tensors.stored(self._inputs[1]).quantization
         if weights.ndim != rank or 0 in weights.shape:
             raise ModelError(f"its weights must have {rank} axes of at least one element, not {weights.shape}")

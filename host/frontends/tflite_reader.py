@@ -76,7 +76,7 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredTensor:
-    """A tensor of the file. `data` is set for a constant, in the tensor's shape and type."""
+    """A tensor of the file. `data` is set for a constant, in the tensor's shape and type; int4 as int8."""
 
     name: str
     shape: tuple[int, ...]
@@ -226,10 +226,14 @@ class _Reader:
         size = self._length(buffer.DataLength(), "bytes", 1)
         if size == 0:
             return None
+        if dtype == "int4":
+            if size != -(-prod(shape) // 2):
+                raise ModelError(f"{where} of shape {shape} and type {dtype} holds {size} bytes: the file is damaged")
+            return _nibbles(buffer.DataAsNumpy(), prod(shape)).reshape(shape)
         try:
             item = np.dtype(dtype).newbyteorder("<")
         except TypeError:
-            item = np.dtype(np.uint8)  # int4, string, ...: refused by type where it is used
+            item = np.dtype(np.uint8)  # string, ...: refused by type where it is used
             shape = (size,)
         if size != prod(shape) * item.itemsize:
             raise ModelError(f"{where} of shape {shape} and type {dtype} holds {size} bytes: the file is damaged")
@@ -255,6 +259,12 @@ class _Reader:
 
     def _text(self, text: bytes | None) -> str:
         return (text or b"").decode("utf-8", "replace")
+
+
+def _nibbles(packed: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.int8]:
+    """Numbers of four bits, two a byte, the first one in its lower half."""
+    halves = np.stack([packed << 4, packed], axis=-1).astype(np.uint8).view(np.int8) >> 4
+    return halves.reshape(-1)[:count]
 
 
 def short(name: str) -> str:

@@ -14,6 +14,7 @@ the interpreter's kernels want them, and operators carry the versions that their
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -120,7 +121,7 @@ class ModelWriter:
 
         Parameters
         ----------
-        dtype: name of a NumPy type that TensorFlow Lite knows: "int8", "int32", "float32", ...
+        dtype: name of a NumPy type that TensorFlow Lite knows, "int8", "int32", "float32", ..., or "int4"
         scale: none for a tensor that is not quantized, one number, or one for each channel of `axis`.
         zero_point: one number for all channels or one for each; 0 if left out.
         data: makes the tensor a constant. Values that `dtype` cannot hold raise ValueError.
@@ -295,7 +296,18 @@ def _bytes(name: str, shape: tuple[int, ...], dtype: str, data: npt.ArrayLike) -
     values = np.asarray(data)
     if values.shape != shape:
         raise ValueError(f"Data of tensor {name!r} must have shape {shape}, not {values.shape}")
+    if dtype == "int4":
+        return _nibbles(name, values)
     stored = values.astype(np.dtype(dtype).newbyteorder("<"))
     if np.issubdtype(stored.dtype, np.integer) and not np.array_equal(stored, values):
         raise ValueError(f"Data of tensor {name!r} must be whole numbers that {dtype} can hold")
     return stored.tobytes()
+
+
+def _nibbles(name: str, values: npt.NDArray[Any]) -> bytes:
+    """Two numbers of four bits a byte, the first one in its lower half."""
+    if not np.array_equal(np.clip(np.round(values), -8, 7), values):
+        raise ValueError(f"Data of tensor {name!r} must be whole numbers that int4 can hold")
+    flat = values.astype(np.int8).reshape(-1).view(np.uint8) & 15
+    pairs = np.pad(flat, (0, len(flat) % 2)).reshape(-1, 2)
+    return bytes(pairs[:, 0] | pairs[:, 1] << 4)

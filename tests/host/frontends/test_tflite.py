@@ -14,7 +14,8 @@ from celosia.host import reference
 from celosia.host.frontends import load, tflite
 from celosia.host.frontends.tflite_writer import ModelWriter
 from celosia.host.ir import Conv2D, DepthwiseConv2D, FullyConnected, Mean, Softmax
-from golden_check import unary, weighted
+from golden_check import check_noise, unary, weighted
+from network_builder import Network
 
 X = ((1, 4, 4, 2), 0.5, 3)
 Y = ((1, 4, 4, 3), 0.25, -7)
@@ -28,6 +29,19 @@ def conv(**options) -> bytes:
 
 
 # Sound files
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("layer", ["conv", "depthwise", "fully_connected"])
+def test_weights_of_four_bits(layer, seed):
+    """An odd number of them, two a byte, as the reference kernels read them."""
+    network = Network(np.random.default_rng(seed), weight_type="int4")
+    x = network.input((1, 5, 7, 3))
+    model = network.finish(network.depthwise(x, (3, 3)) if layer == "depthwise" else getattr(network, layer)(x, 5))
+    (node,) = check_noise(model, seed).nodes
+    assert node.weights.dtype == np.int8
+    assert node.weights.size % 2
+    assert np.abs(node.weights).max() == 7
 
 
 def test_convolution():
@@ -183,7 +197,7 @@ INT16 = {"shape": (1, 4), "dtype": "int16", "scale": 0.5}
             r"not float32 \(a float model\): quantize .* full int8",
         ),
         (chain("FULLY_CONNECTED", [FLOAT, WEIGHTS], FLOAT), "hybrid model: only its weights are quantized"),
-        (chain("FULLY_CONNECTED", [INT8, FLOAT_WEIGHTS], INT8), "weights must be int8, not float32"),
+        (chain("FULLY_CONNECTED", [INT8, FLOAT_WEIGHTS], INT8), "weights must be int8 or int4, not float32"),
         (chain("RELU", [FLOAT], FLOAT), "RELU.* is not supported"),
         (chain("FULLY_CONNECTED", [INT16, WEIGHTS], INT16), "input 't0' must be int8, .* not int16"),
         (chain("FULLY_CONNECTED", [{**INT8, "dtype": "uint8"}, WEIGHTS], INT8), "must be int8, not uint8"),
@@ -392,6 +406,21 @@ def test_truncated_files():
     """Cut at every length. The last 8 bytes are the empty buffer, which nobody reads."""
     model = small_network()
     assert not any(try_to_run(model[:length]) for length in range(len(model) - 8))
+
+
+def test_weights_of_four_bits_that_are_cut_off():
+    writer = ModelWriter()
+    x, y = (writer.tensor(name, (1, 1, 1, 4), scale=0.5) for name in "xy")
+    weights = writer.tensor("w", (4, 1, 1, 4), "int4", scale=0.25, data=np.full((4, 1, 1, 4), -8))
+    writer.op("CONV_2D", [x, weights], [y])
+    data = writer.finish([x], [y])
+    assert tflite.parse(data).nodes[0].weights.tolist() == np.full((4, 1, 1, 4), -8).tolist()
+    packed = bytes([0x88] * 8)
+    assert data.count(packed) == 1
+    at = data.index(packed) - 4
+    assert data[at : at + 4] == bytes([8, 0, 0, 0])
+    with pytest.raises(ModelError, match="of shape .* and type int4 holds 7 bytes: the file is damaged"):
+        tflite.parse(data[:at] + bytes([7]) + data[at + 1 :])
 
 
 def test_more_than_one_subgraph():

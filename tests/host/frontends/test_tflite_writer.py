@@ -218,8 +218,9 @@ def test_what_it_refuses():
         writer.tensor("x", SHAPE, "complex8")
     with pytest.raises(ValueError, match="must have shape"):
         writer.tensor("x", (2, 2), data=[1, 2, 3, 4])
-    with pytest.raises(ValueError, match="whole numbers that int8 can hold"):
-        writer.tensor("x", (2,), data=[0, 128])
+    for dtype, value in (("int8", 128), ("int4", 8), ("int4", -9), ("int4", 0.5)):
+        with pytest.raises(ValueError, match=f"whole numbers that {dtype} can hold"):
+            writer.tensor("x", (2,), dtype, data=[0, value])
     with pytest.raises(ValueError, match="3 scales for axis 0"):
         writer.tensor("x", (2,), scale=[0.1, 0.2, 0.3])
     with pytest.raises(ValueError, match="2 scales, but 3 zero points"):
