@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 from celosia.host import reference
 from celosia.host.cli import main
+from celosia.host.cost.model import estimate
 from celosia.host.ir import Conv2D, FullyConnected, Graph
+from celosia.host.lowering.serial import planes_of
+from celosia.host.placement import place
+from celosia.host.schedule import schedule
 from celosia.host.session import Session, load_model
-from fabrics import fabric_of
+from celosia.hw.config import preset
+from fabrics import BINARY, fabric_of
 from qonnx_writer import Array, batched, execute
 
 MODELS = Path(__file__).parent / "training" / "models"
-LEAST = {"mlp1": 0.96, "cnn1": 0.975, "a1": 0.97, "w1": 0.93}  # accuracy on MNIST's 10,000 test images
+BINARY_NETWORKS = {"mlp1": 0.96, "cnn1": 0.975, "a1": 0.97, "w1": 0.93}  # accuracy on MNIST's 10,000 test images
+FEW_BITS = {"cnn8": 0.992, "cnn4": 0.992, "cnn2": 0.99, "cnnt": 0.991}
+LEAST = {**BINARY_NETWORKS, **FEW_BITS}
 BATCH = 500
 
 
@@ -75,22 +82,31 @@ def test_golden_equals_the_executor_on_all_images(name: str) -> None:
 @pytest.mark.parametrize("name", LEAST)
 def test_the_fabric_equals_the_executor(name: str) -> None:
     x = images()[0][:2]
-    with Session(path_of(name), "sim", fabric_of("mini")) as session:
+    with Session(path_of(name), "sim", fabric_of(BINARY if name in FEW_BITS else "mini")) as session:
         np.testing.assert_array_equal(session.run(x), executed(name, x))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("name", BINARY_NETWORKS)
 def test_the_fabric_equals_the_executor_on_500_images(name: str) -> None:
     x = images()[0][:500]
     with Session(path_of(name), "sim", fabric_of("ecp5-85")) as session:
         np.testing.assert_array_equal(session.run(x), executed(name, x))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FEW_BITS)
+def test_the_fabric_of_both_engines_equals_the_executor_on_100_images(name: str) -> None:
+    x = images()[0][:100]
+    with Session(path_of(name), "sim", fabric_of("ecp5-85-xnor")) as session:
+        np.testing.assert_array_equal(session.run(x), executed(name, x))
+        assert session.report.cycles == estimate(schedule(load_model(path_of(name)), preset("ecp5-85-xnor"))).cycles
+
+
 def test_which_layers_have_one_bit() -> None:
     """(bits of the layer's activations, whether its weights are -1 and +1)."""
     found = {}
-    for name in LEAST:
+    for name in BINARY_NETWORKS:
         graph = load_model(path_of(name))
         found[name] = [(graph.tensors[node.inputs[0]].bits, bool((np.abs(node.weights) == 1).all())) for node in layers(graph)]
     assert found == {
@@ -101,9 +117,34 @@ def test_which_layers_have_one_bit() -> None:
     }
 
 
+@pytest.mark.parametrize("fabric", ["ecp5-85-xnor", BINARY])
+def test_which_layers_have_few_bits(fabric: str) -> None:
+    """(bits of the layer's activations, that its weights take, its engine); the small fabric has no room for the first map."""
+    first, last = "mac" if fabric != BINARY else "cpu", "mac"
+    found = {}
+    for name in FEW_BITS:
+        graph = load_model(path_of(name))
+        engines = {placement.node.output: placement.engine for placement in place(graph, preset(fabric))}
+        found[name] = [
+            (graph.tensors[node.inputs[0]].bits, planes_of(node.weights), engines[node.output]) for node in layers(graph)
+        ]
+    assert found == {
+        "cnn8": [(8, 8, first), (8, 8, "mac"), (8, 8, "mac"), (8, 8, "mac"), (8, 8, last)],
+        "cnn4": [(8, 7, first), (4, 4, "xnor"), (4, 4, "xnor"), (4, 4, "xnor"), (4, 8, last)],
+        "cnn2": [(8, 8, first), (2, 2, "xnor"), (2, 2, "xnor"), (2, 2, "xnor"), (2, 8, last)],
+        "cnnt": [(8, 8, first), (2, 2, "xnor"), (2, 2, "xnor"), (2, 2, "xnor"), (2, 8, last)],
+    }
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("cnn4", -8, 7), ("cnn2", -2, 1), ("cnnt", -1, 1)])
+def test_inner_weights_take_every_level(name: str, low: int, high: int) -> None:
+    for node in layers(load_model(path_of(name)))[1:-1]:
+        assert set(np.unique(node.weights)) == set(range(low, high + 1))
+
+
 def test_files_are_small() -> None:
     for name in LEAST:
-        assert path_of(name).stat().st_size < 400_000
+        assert path_of(name).stat().st_size < (400_000 if name in BINARY_NETWORKS else 140_000)
 
 
 def test_the_commands_take_onnx_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mlp1", "cnn1", "a1", "w1"])
+@pytest.mark.parametrize("name", ["mlp1", "cnn1", "a1", "w1", "cnn4", "cnnt"])
 def test_a_trained_network_is_exact(name: str, tmp_path: Path) -> None:
     pytest.importorskip("brevitas", reason="needs the extra `train`")
     path = tmp_path / f"{name}.onnx"

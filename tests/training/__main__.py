@@ -12,7 +12,8 @@ from celosia.sim.errors import CelosiaError
 from .export import export, export_float
 from .fit import accuracy, fit
 from .images import Images, digits, load
-from .networks import FLOAT, NETWORKS, teacher
+from .networks import FEW, FLOAT, NETWORKS, cnnf, teacher
+from .norms import begin_as, settle
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +33,8 @@ def _run(options: argparse.Namespace) -> int:
     _, channels, side, _ = data.images.shape
     guide = _teacher(options, data, judges, side) if options.teacher_epochs and channels == 1 else None
     network = NETWORKS[options.network](side)
+    if options.network in FEW and guide is not None:
+        begin_as(network, guide)
     fit(
         network,
         data,
@@ -42,6 +45,9 @@ def _run(options: argparse.Namespace) -> int:
         teacher=guide,
         mirror=channels == 3,
     )
+    if options.network in FEW:
+        print(f"before its offsets and factors are rounded: {accuracy(network, judges):.2%}")
+        settle(network)
     print(f"{options.network}: {accuracy(network, judges):.2%} of {len(judges)} images")
     exporter = export_float if options.network in FLOAT else export
     model = exporter(network, (1, channels, side, side), options.network)
@@ -50,9 +56,9 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _teacher(options: argparse.Namespace, data: Images, judges: Images, side: int) -> torch.nn.Module:
+def _teacher(options: argparse.Namespace, data: Images, judges: Images, side: int) -> torch.nn.Sequential:
     """Trained, or as an earlier run left it."""
-    guide = teacher(side)
+    guide = (cnnf if options.network in FEW else teacher)(side)
     if options.teacher is not None and options.teacher.exists():
         guide.load_state_dict(torch.load(options.teacher))
         guide.eval()
@@ -84,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--test", type=Path, help=".npz to judge by (default: a tenth of the data)")
     parser.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--teacher-epochs", type=int, default=8, help="of the floating-point teacher; 0: none")
+    parser.add_argument(
+        "--teacher-epochs",
+        type=int,
+        default=8,
+        help="of the floating-point teacher, as which cnn8, cnn4, cnn2 and cnnt begin; 0: none",
+    )
     parser.add_argument("--teacher", type=Path, help="file that keeps the teacher for the next network")
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seconds", type=float, default=600, help="at most, and as many for the teacher")

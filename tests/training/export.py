@@ -78,8 +78,9 @@ def _compacted(
         whole = np.where(weights >= 0, 1, -1)
     else:
         bits = int(numpy_helper.to_array(stored[node.input[3]]))
+        narrow = next(value.i for value in node.attribute if value.name == "narrow")
         most = 2 ** (bits - 1) - 1
-        whole = np.clip(np.round(weights / scale), -most, most)
+        whole = np.clip(np.round(weights / scale), -most if narrow else -most - 1, most)
     base = node.output[0]
     graph.initializer.append(numpy_helper.from_array(whole.astype(np.int8), f"{base}_whole"))
     graph.initializer.append(numpy_helper.from_array(scale, f"{base}_unit"))
