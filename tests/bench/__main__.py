@@ -4,7 +4,7 @@ import json
 
 from rich.console import Console
 
-from . import binary, predicted, simulators, times, verification, whole_sets, xnor
+from . import binary, few_bits, modes, predicted, simulators, times, verification, whole_sets, xnor
 from .workloads import ROOT, Figures, workloads
 
 
@@ -27,7 +27,9 @@ def main() -> None:
             console.print(whole_sets.starved(job, figures))
     console.print(simulators.compare(figures))
     console.print(binary.frames(times.clock_of(binary.BOTH), figures))
+    console.print(modes.table(times.clock_of(binary.BOTH), figures))
     console.print(binary.accuracies(figures))
+    console.print(few_bits.table(times.clock_of(few_bits.BOTH), figures))
     console.print(xnor.last(figures))
     console.print(verification.table(figures))
     path = ROOT / "bench.json"

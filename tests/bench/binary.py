@@ -5,6 +5,7 @@ import sys
 import numpy as np
 from celosia.host import labels, reference
 from celosia.host.frontends import qonnx
+from celosia.host.ir import Graph
 from celosia.host.session import Session, load_model
 from rich.table import Table
 
@@ -42,14 +43,27 @@ def accuracies(figures: Figures) -> Table:
     rows = Table(title="trained networks on MNIST's test images")
     for column in ("network", "images", "right"):
         rows.add_column(column, justify="left" if column == "network" else "right")
+    images = mnist()
+    for name in NETWORKS if images else ():
+        figures[f"mnist.{name}.accuracy"] = right = accuracy(trained(name), *images)
+        rows.add_row(name, f"{len(images[1]):,}", f"{right:.2%}")
+    return rows
+
+
+def trained(name: str) -> Graph:
+    """One of the networks in tests/training/models."""
+    return load_model(ROOT / "tests" / "training" / "models" / f"mnist-{name}.onnx")
+
+
+def mnist() -> tuple[np.ndarray, np.ndarray] | tuple[()]:
+    """The test images, float32 (N, 1, 28, 28), 0..1, and what they show; nothing without ../shared."""
     stored = SHARED / "data" / "mnist_test.npz"
     if not stored.exists():
-        return rows
-    with np.load(stored) as mnist:
-        x, known = mnist["images"][:, np.newaxis].astype(np.float32) / np.float32(255), mnist["labels"].astype(np.int64)
-    for name in NETWORKS:
-        graph = load_model(ROOT / "tests" / "training" / "models" / f"mnist-{name}.onnx")
-        right = labels.accuracy(reference.run(graph, {"image": x})[graph.outputs[0]], known)
-        figures[f"mnist.{name}.accuracy"] = right
-        rows.add_row(name, f"{len(x):,}", f"{right:.2%}")
-    return rows
+        return ()
+    with np.load(stored) as arrays:
+        return arrays["images"][:, np.newaxis].astype(np.float32) / np.float32(255), arrays["labels"].astype(np.int64)
+
+
+def accuracy(graph: Graph, x: np.ndarray, known: np.ndarray) -> float:
+    """Share of the images that the golden models get right."""
+    return labels.accuracy(reference.run(graph, {graph.inputs[0]: x})[graph.outputs[0]], known)
