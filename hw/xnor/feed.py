@@ -8,7 +8,7 @@ pixel each. The array needs all of them before the first weights, so the address
                           turns, as late ---------------------------------------------------> o_turn
 """
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -18,6 +18,9 @@ from ..delay import delay
 from ..engine import Marks, Step
 from ..isa import Descriptor, Operation
 from .array import ActivationLoad, Turn
+
+_HALF = BYTE_BITS // 2
+_ONES = Array(number.bit_count() for number in range(1 << _HALF))
 
 
 class _Flags(data.Struct):
@@ -143,18 +146,25 @@ class XnorFeed(wiring.Component):
         ]
         # What the sums begin with, as late as the words.
         bits = Cat(Const(0, 3), self._total(m, list(load.inside), "counting"))
-        ones = self._total(m, self._ones(m, load), "ones", stages=1)
+        ones = self._total(m, self._ones(m, load), "ones", stages=2)
         plain, corrected = (Signal.like(getattr(late, name), name=name, reset_less=True) for name in ("plain", "corrected"))
         m.d.sync += [plain.eq(-(bits >> 1)), corrected.eq(ones - bits)]
         m.d.comb += [self.o_load.plain.eq(plain), self.o_load.corrected.eq(corrected)]
         return m
 
     def _ones(self, m, load):
-        """How many bits of each byte are 1 of those that count, a cycle late."""
+        """How many bits of each byte are 1 of those that count, two cycles late."""
+        inside = delay(m, load.inside, 1, name="ones_inside")
         counts = []
         for byte, bits in enumerate(load.word):
+            # A half of a byte is what a LUT4 looks at: no adder for it.
+            halves = []
+            for half in range(2):
+                ones = Signal(range(_HALF + 1), name=f"ones_{byte}_{half}", reset_less=True)
+                m.d.sync += ones.eq(_ONES[Value.cast(bits)[half * _HALF : (half + 1) * _HALF]])
+                halves.append(ones)
             count = Signal(range(BYTE_BITS + 1), name=f"ones_{byte}", reset_less=True)
-            m.d.sync += count.eq(sum(bit & load.inside[byte] for bit in Value.cast(bits)))
+            m.d.sync += count.eq(Mux(inside[byte], halves[0] + halves[1], 0))
             counts.append(count)
         return counts
 
