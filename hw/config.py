@@ -327,8 +327,8 @@ _PRESETS = {
             record_depth=64,
         ),
         _ECP5_85,
-        # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time, or an
-        # eighth or sixteenth of that of 2 or 4 bits. It takes the depthwise unit's place.
+        # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time, or a
+        # fourth or sixteenth of that of 2 or 4 bits. It takes the depthwise unit's place.
         replace(_ECP5_85, name="ecp5-85-xnor", depthwise_tiles=0, xnor_pixels=4),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
         replace(_ECP5_85, name="ecp5-85-w8k", weight_depth=32, partial_depth=512),

@@ -1,5 +1,7 @@
 """Layers of the XNOR engine: what `passes.pack_bits` calls binary."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,25 +9,37 @@ from ...hw.config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ...hw.isa import Operation
 from ...hw.xnor.array import LEAST_TILES
 from ...sim import golden
-from ..ir import Conv2D, FullyConnected, Graph, Int8Array
+from ..ir import Conv2D, FullyConnected, Graph, Int8Array, Pair
 from .layer import Channels, Layer, Pixels, Unsupported
+
+
+class Convolution(NamedTuple):
+    """Weights (outputs, kernel_h, kernel_w, channels), and by axis: the map, the outputs, the padding before it, steps."""
+
+    weights: Int8Array
+    extent: Pair
+    outputs: Pair
+    before: Pair
+    stride: Pair
+    dilation: Pair
+
+
+def as_convolution(node: Conv2D | FullyConnected, graph: Graph) -> Convolution:
+    """The node as a convolution; a fully-connected layer of one row of pixels, kernel 1x1."""
+    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    if isinstance(node, FullyConnected):
+        outputs, depth = node.weights.shape
+        row = (1, source.size // depth)
+        return Convolution(node.weights.reshape(outputs, 1, 1, depth), row, row, (0, 0), (1, 1), (1, 1))
+    (_, *extent, _), (_, *outputs, _) = source.shape, target.shape
+    (top, _), (left, _) = node.padding
+    return Convolution(node.weights, (extent[0], extent[1]), (outputs[0], outputs[1]), (top, left), node.stride, node.dilation)
 
 
 def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConfig) -> Layer:
     """The walk of a binary layer on the XNOR engine: groups of tiles, whose weights pass by each block of pixels."""
-    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
-    if isinstance(node, FullyConnected):
-        outputs, depth = node.weights.shape
-        weights = node.weights.reshape(outputs, 1, 1, depth)
-        height, width, output_rows, output_columns = 1, source.size // depth, 1, source.size // depth
-        top = left = 0
-        stride = dilation = (1, 1)
-    else:
-        weights = node.weights
-        _, height, width, _ = source.shape
-        _, output_rows, output_columns, _ = target.shape
-        (top, _), (left, _) = node.padding
-        stride, dilation = node.stride, node.dilation
+    target = graph.tensors[node.output]
+    weights, (height, width), (output_rows, output_columns), (top, left), stride, dilation = as_convolution(node, graph)
     outputs, kernel_h, kernel_w, channels = weights.shape
     channel_bytes = channels // BYTE_BITS
     run = kernel_w * channel_bytes

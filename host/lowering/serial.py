@@ -12,7 +12,7 @@ from ...hw.xnor.planes import WEIGHT_PLANES, PlaneSums, offset
 from ...sim import golden
 from ..cost.latencies import latencies_of
 from ..ir import Conv2D, FullyConnected, Graph, Int8Array
-from .binary import banked
+from .binary import as_convolution, banked
 from .dense import convolution, fully_connected, ungrouped
 from .layer import Layer, Pixels, Planes, Unsupported
 from .sums import requantized
@@ -73,19 +73,8 @@ def serial_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
 
     Raises Unsupported.
     """
-    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
-    if isinstance(node, FullyConnected):
-        outputs, depth = node.weights.shape
-        weights = node.weights.reshape(outputs, 1, 1, depth)
-        height, width, output_rows, output_columns = 1, source.size // depth, 1, source.size // depth
-        top = left = 0
-        stride = dilation = (1, 1)
-    else:
-        weights = node.weights
-        _, height, width, _ = source.shape
-        _, output_rows, output_columns, _ = target.shape
-        (top, _), (left, _) = node.padding
-        stride, dilation = node.stride, node.dilation
+    source = graph.tensors[node.inputs[0]]
+    weights, (height, width), (output_rows, output_columns), (top, left), stride, dilation = as_convolution(node, graph)
     outputs, kernel_h, kernel_w, channels = weights.shape
     channel_bytes = channels // BYTE_BITS
     run = kernel_w * channel_bytes
