@@ -12,6 +12,7 @@ from celosia.host import reference
 from celosia.host.device import Counters
 from celosia.host.driver import FabricDevice
 from celosia.host.frontends.tflite import parse
+from celosia.host.ir import Graph
 from celosia.host.passes import simplify
 from celosia.hw.config import FabricConfig, preset
 from celosia.sim.engine import Simulator, build
@@ -31,6 +32,18 @@ def fabric_of(name: str) -> FabricConfig:
         flock(lock, LOCK_EX)
         build(config)
     return config
+
+
+def run_samples(graph: Graph, name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, Counters]:
+    """The graph's one output for samples of its input `x`, of the fabric and of the golden models, and what was counted."""
+    config = fabric_of(name)
+    device = FabricDevice(graph, config, Simulator(config))
+    try:
+        found = np.concatenate([device.infer({"x": sample[np.newaxis]})[graph.outputs[0]] for sample in x])
+        counted = device.counters()
+    finally:
+        device.close()
+    return found, reference.run(graph, {"x": x})[graph.outputs[0]], counted
 
 
 def check_network(model: bytes, fabric: str, *, seed: int = 1, samples: int = 2) -> Counters:

@@ -5,13 +5,10 @@ from functools import cache
 import numpy as np
 import pytest
 from binary_networks import Binary, samples
-from celosia.host import reference
 from celosia.host.cost.model import estimate
-from celosia.host.driver import FabricDevice
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
-from celosia.sim.engine import Simulator
-from fabrics import BINARY, fabric_of
+from fabrics import BINARY, fabric_of, run_samples
 
 COUNT = 2  # samples
 
@@ -44,15 +41,7 @@ NETWORKS = {
 def run(name, fabric):
     """Outputs of the fabric and of the golden models, and what was counted of a sample."""
     graph, _ = NETWORKS[name]
-    config = fabric_of(fabric)
-    device = FabricDevice(graph, config, Simulator(config))
-    try:
-        x = samples(graph, COUNT)
-        found = np.concatenate([device.infer({"x": sample[np.newaxis]})[graph.outputs[0]] for sample in x])
-        counted = device.counters()
-    finally:
-        device.close()
-    return found, reference.run(graph, {"x": x})[graph.outputs[0]], counted
+    return run_samples(graph, fabric, samples(graph, COUNT))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

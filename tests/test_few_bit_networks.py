@@ -5,14 +5,11 @@ from functools import cache
 import numpy as np
 import pytest
 from binary_networks import samples
-from celosia.host import reference
 from celosia.host.cost.model import estimate
-from celosia.host.driver import FabricDevice
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
 from celosia.hw.isa import Operation
-from celosia.sim.engine import Simulator
-from fabrics import BINARY, fabric_of
+from fabrics import BINARY, fabric_of, run_samples
 from few_bit_networks import PAIRS, Few, random_layer
 
 COUNT = 2  # samples
@@ -55,15 +52,7 @@ def run(name):
 
 def run_graph(graph):
     """The same of a graph."""
-    config = fabric_of(BINARY)
-    device = FabricDevice(graph, config, Simulator(config))
-    try:
-        x = samples(graph, COUNT)
-        found = np.concatenate([device.infer({"x": sample[np.newaxis]})[graph.outputs[0]] for sample in x])
-        counted = device.counters()
-    finally:
-        device.close()
-    return found, reference.run(graph, {"x": x})[graph.outputs[0]], counted
+    return run_samples(graph, BINARY, samples(graph, COUNT))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
