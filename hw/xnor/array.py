@@ -61,6 +61,7 @@ class Turn(data.Struct):
     last: 1  # of the reduction: the sums' signs are results
     tile: ceil_log2(XNOR_TILES)
     corrects: 1
+    binary: 1  # sums begin with thresholds, and the last ones' signs are results; else sums begin with 0
     end: 1  # the step's last tile
     marks: Marks  # of the block of pixels
 
@@ -71,6 +72,7 @@ class Way(data.Struct):
     valid: 1
     first: 1
     last: 1
+    binary: 1
     end: 1
     again: 1  # the turn two before was of the same tile: its sum is in the accumulator, and not yet in memory
     tile: ceil_log2(XNOR_TILES)
@@ -241,7 +243,7 @@ class XnorArray(wiring.Component):
         again = delay(m, before.valid & (before.tile == coming.tile), 1, name="again")
         way = Signal(Way)
         m.d.comb += way.again.eq(again)
-        m.d.comb += [getattr(way, name).eq(getattr(turn, name)) for name in ("valid", "first", "last", "end", "tile")]
+        m.d.comb += [getattr(way, name).eq(getattr(turn, name)) for name in ("valid", "first", "last", "binary", "end", "tile")]
         homes = [config.group_of(row) for row in range(config.rows)]
         ways = _spread(m, platform, way, homes, name="way")
         enables, values = (
@@ -253,7 +255,7 @@ class XnorArray(wiring.Component):
             written = delay(m, adding, 1, name=f"written_{row}")
             m.submodules[f"thresholds_{row}"] = thresholds = Memory(shape=signed(SUM_BITS), depth=XNOR_TILES, init=[])
             threshold, port = thresholds.read_port(domain="comb"), thresholds.write_port()
-            begin = delay(m, threshold.data, 1, name=f"begin_{row}")
+            begin = delay(m, Mux(reading.binary, threshold.data, 0).as_signed(), 1, name=f"begin_{row}")
             m.d.comb += [
                 threshold.addr.eq(reading.tile),
                 port.en.eq(enables[row]),
@@ -289,7 +291,7 @@ class XnorArray(wiring.Component):
         done = delay(m, turn, 4, name="done")
         valid, end, marks = (
             delay(m, value, 1, name=name)
-            for name, value in (("valid", done.valid & done.last), ("end", done.end), ("marks", done.marks))
+            for name, value in (("valid", done.valid & done.last & done.binary), ("end", done.end), ("marks", done.marks))
         )
         m.d.comb += [self.o.valid.eq(valid), self.o.end.eq(end), self.o.marks.eq(marks), self.o_marks.eq(done.marks)]
 

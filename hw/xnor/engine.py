@@ -8,14 +8,14 @@ channel parameters --> thresholds ----------------------------------------------
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..config import ACCUMULATOR_BITS, BYTE_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
 from ..engine import Results, Step
-from ..isa import Descriptor, Operation
+from ..isa import Descriptor
 from ..mac.cell import PACKED_BITS
 from ..memory.activations import ActivationWrite
 from .array import SUM_BITS, XnorArray
@@ -69,8 +69,6 @@ class XnorEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        serial = Signal(reset_less=True)
-        m.d.sync += serial.eq(self.descriptor.operation == Operation.SERIAL)
         m.submodules.feed = feed = XnorFeed(config, word_latency=self._word_latency)
         m.submodules.array = array = XnorArray(config)
         m.submodules.writer = writer = XnorWriter(config)
@@ -92,27 +90,25 @@ class XnorEngine(wiring.Component):
             array.i_load.eq(feed.o_load),
             array.i_words.eq(self.i_words),
             writer.i.eq(array.o),
-            writer.i.valid.eq(array.o.valid & ~serial),
             self.done.eq(writer.done),
         ]
         connect(m, writer.write, flipped(self.write))
 
-        # Thresholds: `beats` strobes a tile, each with those of `requant_lanes` outputs; behind the last tile come others'. A
-        # SERIAL layer's sums begin with 0, all rows of a tile at once.
+        # Thresholds: `beats` strobes a tile, each with those of `requant_lanes` outputs; behind the last tile come others'.
         beat, tile = Signal(range(max(config.beats, 2))), Signal(range(XNOR_TILES))
         loading = Signal()
         threshold = Signal(array.threshold.shape())
         for row in range(config.rows):
             own, lane = divmod(row, config.requant_lanes)
             m.d.comb += [
-                threshold.enable[row].eq(loading & (serial | (self.scanned & (beat == own)))),
-                threshold.values[row].eq(Mux(serial, 0, self.biases[lane][:SUM_BITS].as_signed())),
+                threshold.enable[row].eq(loading & self.scanned & (beat == own)),
+                threshold.values[row].eq(self.biases[lane][:SUM_BITS].as_signed()),
             ]
         m.d.comb += [threshold.tile.eq(tile), array.threshold.eq(delay(m, threshold, 1, name="threshold"))]
         with m.If(self.start):
             m.d.sync += [beat.eq(0), tile.eq(0), loading.eq(1)]
-        with m.Elif(serial | self.scanned):
+        with m.Elif(self.scanned):
             m.d.sync += beat.eq(beat + 1)
-            with m.If(serial | (beat == config.beats - 1)):
+            with m.If(beat == config.beats - 1):
                 m.d.sync += [beat.eq(0), tile.eq(tile + 1), loading.eq(loading & (tile != XNOR_TILES - 1))]
         return m

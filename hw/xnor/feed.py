@@ -131,6 +131,7 @@ class XnorFeed(wiring.Component):
             turn.last.eq(flags.last),
             turn.tile.eq(tile),
             turn.corrects.eq(serial & (tile < self.descriptor.operand.planes.tiles)),
+            turn.binary.eq(~serial),
             turn.end.eq(tile_end),
             turn.marks.eq(flags.marks),
             self.o_turn.eq(delay(m, turn, self._word_latency - 1, name="turn")),

@@ -44,8 +44,8 @@ def test_blocks(bench, config, tiles, gaps):
     turns, loads, expected, expected_sums = {}, {}, {}, {}
     cycle = tiles + max(tiles, pixels) + 2
     for _ in range(6):
-        steps = int(rng.integers(1, 5))
-        sums = np.repeat(thresholds[:, np.newaxis], pixels, axis=1)
+        steps, binary = int(rng.integers(1, 5)), int(rng.integers(2))
+        sums = np.repeat(binary * thresholds[:, np.newaxis], pixels, axis=1)
         for step in range(steps):
             activations = rng.integers(0, 256, (pixels, rows), dtype=np.uint8)
             inside = rng.random((pixels, rows)) < rng.choice([0.5, 1.0])
@@ -59,13 +59,15 @@ def test_blocks(bench, config, tiles, gaps):
             ones = (np.bitwise_count(activations) * inside).sum(axis=1, dtype=int)
             for tile in range(tiles):
                 marks, corrects = int(rng.integers(8)), int(rng.integers(2))
-                turns[cycle + tile] = (step == 0, step + 1 == steps, tile, tile + 1 == tiles, marks, corrects, weights[tile])
+                flags = (step == 0, step + 1 == steps, tile, tile + 1 == tiles, marks, corrects, binary)
+                turns[cycle + tile] = (*flags, weights[tile])
                 sums[tile] += corrects * (ones - 4 * inside.sum(axis=1))[:, np.newaxis]
                 sums[tile] += golden.mismatches(activations[:, np.newaxis], weights[tile], inside[:, np.newaxis])
                 sums[tile] -= 4 * inside.sum(axis=1)[:, np.newaxis]
                 if step + 1 == steps:
-                    signs = (sums[tile] < 0).tolist()
-                    expected[cycle + tile + dut.latency_of(config)] = (tile + 1 == tiles, marks, signs)
+                    if binary:
+                        signs = (sums[tile] < 0).tolist()
+                        expected[cycle + tile + dut.latency_of(config)] = (tile + 1 == tiles, marks, signs)
                     whole = (tile, tile + 1 == tiles, marks, sums[tile].tolist())
                     expected_sums[cycle + tile + dut.sums_latency_of(config)] = whole
             cycle += max(tiles, pixels)
@@ -81,11 +83,11 @@ def test_blocks(bench, config, tiles, gaps):
             load = {"take": take, "word": word.tolist(), "inside": int(inside @ (1 << np.arange(rows)))}
             bits, ones = 8 * int(inside.sum()), int((np.bitwise_count(word.astype(np.uint8)) * inside).sum())
             ctx.set(dut.i_load, {**load, "plain": -bits // 2, "corrected": ones - bits})
-            noise = (*rng.integers(0, 2, 2), 0, 1, int(rng.integers(8)), int(rng.integers(2)), None)
-            first, last, tile, end, marks, corrects, _ = turns.get(now, noise)
+            noise = (*rng.integers(0, 2, 2), 0, 1, int(rng.integers(8)), *rng.integers(0, 2, 2), None)
+            first, last, tile, end, marks, corrects, binary, _ = turns.get(now, noise)
             ctx.set(dut.i_turn.valid, now in turns)
             bench.put(ctx, dut.i_turn, swap=int(tile == 0), first=int(first), last=int(last), tile=tile, end=int(end))
-            ctx.set(dut.i_turn.corrects, corrects)
+            bench.put(ctx, dut.i_turn, corrects=int(corrects), binary=int(binary))
             ctx.set(dut.i_turn.marks.as_value(), marks)
             for column in range(pairs):
                 weights = turns.get(now - column - 2, [None])[-1]

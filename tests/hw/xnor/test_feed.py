@@ -47,7 +47,7 @@ def test_turns(bench, tiles, chunks, last_bytes, gaps, serial):
                     now = await step(ctx, now, (flags, address, given))
                     corrects = serial and tile < passing
                     ends = (tile + 1 == tiles, marks if last else None)
-                    expected.append((tile == 0, first, last, tile, corrects, *ends, address))
+                    expected.append((tile == 0, first, last, tile, corrects, not serial, *ends, address))
                 kept = np.where((np.arange(CONFIG.rows) < last_bytes) | (not last), inside | serial, 0)
                 ones = (np.bitwise_count(words.astype(np.uint8)) * kept).sum(axis=1)
                 bits = 8 * kept.sum(axis=1, dtype=int)
@@ -81,7 +81,8 @@ def test_turns(bench, tiles, chunks, last_bytes, gaps, serial):
             marks = ctx.get(turn.marks.as_value())
             address = addresses[now + 2 - WORD_LATENCY]
             ends = (flags[3], marks if flags[2] else None)
-            turns.append((*flags[:3], ctx.get(turn.tile), bool(ctx.get(turn.corrects)), *ends, address))
+            kinds = (bool(ctx.get(turn.corrects)), bool(ctx.get(turn.binary)))
+            turns.append((*flags[:3], ctx.get(turn.tile), *kinds, *ends, address))
             if flags[0]:
                 held.append((now, *([part[place] for part in staged] for place in range(4))))
         await ctx.tick()
