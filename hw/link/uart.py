@@ -38,7 +38,7 @@ class UartReceiver(wiring.Component):
 
     Members: `rx` is the pin, asynchronous, 1 while nothing is sent; `o` gives a byte for the time of a bit and more, then it
     is lost. A byte without its stop bit, as on a broken line, is dropped; so is a start bit shorter than half a bit, and
-    whatever a majority of three samples outvotes.
+    whatever a majority of three samples outvotes: of few cycles a bit, one spike a byte.
 
     Raises ValueError where a bit has fewer than `LEAST_CYCLES` clock cycles.
     """

@@ -10,6 +10,7 @@ from celosia.host.transport.frames import FILLER, Decoder, Frame, read_identity
 from celosia.hw.config import preset
 from celosia.hw.link.endpoint import BUFFER_WORDS
 from celosia.hw.link.identity import digest
+from celosia.hw.link.uart import BITS_PER_BYTE, LEAST_CYCLES
 from stalls import STALLS
 
 from .blocks import UARTS
@@ -165,7 +166,9 @@ async def wire(top, rate, stalls):
         values = [0, 255, 0x55, 0xAA, 1, 128, *rng.integers(0, 256, effort(10)).tolist()]
         board = Scoreboard("byte")
         board.expect(*values)
-        spikes = {int(cycle) for cycle in rig.cycle + np.cumsum(rng.integers(3 * cycles, 9 * cycles, 200))}
+        # One next to an edge moves it by a cycle: of four cycles a bit that leaves no room for another one in the same byte.
+        apart = (3, 9) if cycles > 2 * LEAST_CYCLES else (BITS_PER_BYTE + 2, 2 * BITS_PER_BYTE)
+        spikes = {int(cycle) for cycle in rig.cycle + np.cumsum(rng.integers(*(int(bits * cycles) for bits in apart), 200))}
         sending = cocotb.start_soon(rig.send("i", values, stalls))
         rig.set(o__ready=1)
         while not board.complete:

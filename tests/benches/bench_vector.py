@@ -89,7 +89,8 @@ async def sums(top, stalls):
         rng = rig.rng
         for index in range(effort(1 << ADD_SHIFT_BITS)):
             shift = index % (1 << ADD_SHIFT_BITS)
-            multiplier = (1 << 30, (1 << 31) - 1, int(rng.integers(1 << 30, 1 << 31)))[index % 3]
+            # The second operand's factor is one half at most: that of the larger scale, which alone needs no shift.
+            multiplier = (1 << 30, (1 << 31) - 1, int(rng.integers(1 << 30, 1 << 31)))[index % 3 if shift else 0]
             points = [int(point) for point in ((-128, 127, rng.integers(-128, 128))[index % 3], rng.integers(-128, 128))][::-1]
             right = {"multiplier": multiplier, "zero_point": points[1], "shift": shift}
             rig.set(add=1, right=right)
