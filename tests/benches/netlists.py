@@ -74,7 +74,19 @@ def modelled(netlist: str, chip: str, *, change: Callable[[Cells], None] | None 
         # Purged of the names of wires that join cells: most of a fabric's text is those.
         simulated = ("hierarchy -top top -check", "proc", "flatten", "opt_clean -purge", "write_verilog -noattr netlist.v")
         _yosys(folder, "read_json top.json", *models, *simulated)
-        return re.sub(r"(?m)^module top\(", f"module {module}(", (folder / "netlist.v").read_text(), count=1)
+        text = _SINGLE_PORT.sub(_noisy, (folder / "netlist.v").read_text())
+        return re.sub(r"(?m)^module top\(", f"module {module}(", text, count=1)
+
+
+_SINGLE_PORT = re.compile(r"reg \[15:0\] (\S+) +\[16383:0\];")
+
+
+def _noisy(found: re.Match[str]) -> str:
+    """The iCE40's single-port memory holds anything when power comes on: not unknown values, which nobody could tell from a
+    signal that is never driven."""
+    place = f"place_{found.start()}"
+    loop = f"for ({place} = 0; {place} < 16384; {place} = {place} + 1)"
+    return f"{found[0]} integer {place}; initial {loop} {found[1]} [{place}] = 40503 * {place} + 257;"
 
 
 def parameter(kind: str, *names: str, value: str | Callable[[str], str]) -> Callable[[Cells], None]:
