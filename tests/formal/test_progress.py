@@ -176,8 +176,8 @@ CASES = (
             ),
             Fault(
                 file="sequencer.py",
-                old="begin.eq(fetch | (taking & (coming.operation != Operation.END)))",
-                new="begin.eq(fetch | (taking & (coming.operation == Operation.STORE)))",
+                old="more = delay(m, coming.operation != Operation.END, 1",
+                new="more = delay(m, coming.operation == Operation.STORE, 1",
                 what="the next descriptor is fetched behind a STORE alone",
             ),
         ),

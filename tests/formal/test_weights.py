@@ -11,7 +11,7 @@ from formal.cases import Case, holding, needs_solver, refuted
 from formal.prover import Proof
 from mutation.gateware import Fault
 
-STEP_LATENCY = 3
+STEP_LATENCY = 5
 LOAD_LATENCY = 2
 DEPTH = 4
 QUADS = 4
