@@ -162,7 +162,7 @@ def test_the_link_in_the_boards_own_time(name, capsys):
 def test_boards_of_other_families(name, tmp_path):
     board = find(name)
     with Simulated(tmp_path, "--board", name, "--fabric", "mini") as simulated:
-        assert main(["devices", f"serial://{simulated.link}?baud={board.link.baud}", "--measure"]) == 0
+        assert main(["devices", f"serial://{simulated.link}?baud={board.link.baud}&{PATIENT}", "--measure"]) == 0
     assert f"{name}, fabric mini" in simulated.said
 
 
