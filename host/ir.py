@@ -2,7 +2,7 @@
 
 A front end resolves everything that its format leaves open (scales, "same" padding, fused activations, optional biases) into
 the integers of TensorFlow Lite's reference arithmetic, so that the golden models, the schedule and the gateware read the
-same numbers. Activations are NHWC, int8, with a batch of one in the first axis.
+same numbers. Activations are NHWC, int8 or int16, with a batch of one in the first axis.
 
     scale, zero point      stay on a tensor, for the user's input and output only
     multiplier, shift      `real = multiplier * 2**(shift - 31)`, multiplier in [2**30, 2**31) or 0
@@ -17,9 +17,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..sim.golden.bytes import plane_stride
+from ..sim.golden.requantize import NumberArray as NumberArray
+
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
+WeightArray = npt.NDArray[np.int8] | npt.NDArray[np.int16]
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -28,8 +33,8 @@ Padding = tuple[Pair, Pair]
 class Tensor:
     """An activation of the graph: shape (batch of one first), NumPy type name, and the quantization its user sees.
 
-    `bits` is what the values of an int8 tensor need: below 8, they are those of a signed or unsigned integer of so many bits;
-    with 1, every value is -1 or +1.
+    `bits` is what the values of an int8 or int16 tensor need: below 8 or 16, they are those of a signed or unsigned integer of
+    so many bits; with 1, every value is -1 or +1.
     """
 
     name: str
@@ -47,8 +52,15 @@ class Tensor:
         return prod(self.shape)
 
     @property
+    def doubled(self) -> bool:
+        """Whether a fabric holds two bytes a number."""
+        return self.dtype == "int16"
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes in a fabric's activation memory."""
+        if self.doubled:
+            return plane_stride(self.size) + self.size
         return self.size * (1 if self.packed else self.planes or 8) // 8
 
 
@@ -57,7 +69,9 @@ class Requant:
     """How 32-bit sums become int8: `clip(mbqm(acc, multiplier, shift) + zero_point, low, high)`, per output channel.
 
     `mbqm` is TensorFlow Lite's MultiplyByQuantizedMultiplier with two roundings; fully-connected layers round once, halves up.
-    `multiplier` and `shift` hold one entry a channel (a model with one scale for all channels repeats it).
+    `multiplier` and `shift` hold one entry a channel (a model with one scale for all channels repeats it). Where a layer reads
+    or gives int16, it is `once` that says how often it rounds, whatever the layer is, and sums are of 64 bits. With `factors`,
+    real numbers, it is `round(acc * factor)` in double precision, halves away from zero, which no fabric does.
     """
 
     multiplier: Int32Array
@@ -65,6 +79,8 @@ class Requant:
     zero_point: int
     low: int = -128
     high: int = 127
+    once: bool = False
+    factors: Float64Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,10 +100,10 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Conv2D(Node):
-    """Dense convolution. weights int8 (outputs, kernel_h, kernel_w, channels / groups), bias int32 (outputs,)."""
+    """Dense convolution. weights int8 or int16 (outputs, kernel_h, kernel_w, channels / groups), bias (outputs,)."""
 
-    weights: Int8Array
-    bias: Int32Array
+    weights: WeightArray
+    bias: NumberArray
     input_zero_point: int
     requant: Requant
     stride: Pair = (1, 1)
@@ -103,10 +119,10 @@ class Conv2D(Node):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DepthwiseConv2D(Node):
-    """Depthwise convolution. weights int8 (kernel_h, kernel_w, outputs); output channel o reads input o // multiplier."""
+    """Depthwise convolution. weights int8 or int16 (kernel_h, kernel_w, outputs); output o reads input o // multiplier."""
 
-    weights: Int8Array
-    bias: Int32Array
+    weights: WeightArray
+    bias: NumberArray
     input_zero_point: int
     requant: Requant
     depth_multiplier: int = 1
@@ -125,12 +141,13 @@ class DepthwiseConv2D(Node):
 class FullyConnected(Node):
     """y[m, o] = sum_k (x[m, k] - input_zero_point) * weights[o, k] + bias[o], requantized.
 
-    weights int8 (outputs, K). The input may have any shape with a multiple of K elements: it is read as (M, K). One rounding:
-    the reference kernel multiplies in double precision, and the front end finds the multiplier that equals it.
+    weights int8 or int16 (outputs, K). The input may have any shape with a multiple of K elements: it is read as (M, K). One
+    rounding: the reference kernel multiplies in double precision, and the front end finds the multiplier that equals it; of
+    int16 it may not find one, see `Requant.factors`.
     """
 
-    weights: Int8Array
-    bias: Int32Array
+    weights: WeightArray
+    bias: NumberArray
     input_zero_point: int
     requant: Requant
 
@@ -144,8 +161,8 @@ class FullyConnected(Node):
 class Add(Node):
     """Element-wise sum of two tensors, as TensorFlow Lite's reference kernel does it.
 
-    raw_i = mbqm((x_i - zero_points[i]) << 20, multipliers[i], shifts[i]);  y = clip(mbqm(raw_0 + raw_1, output_multiplier,
-    output_shift) + zero_point, low, high). The two shapes are equal, or NumPy broadcasts them.
+    raw_i = mbqm((x_i - zero_points[i]) << 20, multipliers[i], shifts[i]), of int16 << 15;  y = clip(mbqm(raw_0 + raw_1,
+    output_multiplier, output_shift) + zero_point, low, high). The two shapes are equal, or NumPy broadcasts them.
     """
 
     zero_points: Pair
@@ -221,9 +238,10 @@ class Reshape(Node):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Softmax(Node):
-    """Softmax over the last axis, int8 in and out (output scale 1/256, zero point -128), fixed point as in the reference.
+    """Softmax over the last axis, int8 in and out (output scale 1/256, zero point -128) or int16 (1/32768), fixed point as in
+    the reference.
 
-    `input_multiplier`, `input_left_shift` and `diff_min` are TensorFlow Lite's SoftmaxParams.
+    `input_multiplier`, `input_left_shift` and, of int8, `diff_min` are TensorFlow Lite's SoftmaxParams.
     """
 
     input_multiplier: int
@@ -235,14 +253,14 @@ class Softmax(Node):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quantize(Node):
-    """float32 -> int8 with the output tensor's scale and zero point, or int8 -> int8 between two quantizations."""
+    """float32 -> int8 or int16 with the output tensor's scale and zero point, or int8 -> int8 between two quantizations."""
 
     op: ClassVar[str] = "quantize"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dequantize(Node):
-    """int8 -> float32 with the input tensor's scale and zero point."""
+    """int8 or int16 -> float32 with the input tensor's scale and zero point."""
 
     op: ClassVar[str] = "dequantize"
 
@@ -258,7 +276,7 @@ class Transpose(Node):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Discretize(Node):
-    """float32 -> int8: y = low + the number of thresholds that x is not below.
+    """float32 -> int8 or int16: y = low + the number of thresholds that x is not below.
 
     `thresholds` are float32 (channels, levels - 1), each row rising: a row for each index along `axis`, or one for all.
     """

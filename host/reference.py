@@ -72,6 +72,26 @@ def evaluate(node: Node, inputs: Sequence[Array], graph: Graph) -> Array:
     source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
     shape = (len(x) // source.shape[0] * target.shape[0], *target.shape[1:])
     match node:
+        case Conv2D() | DepthwiseConv2D() | FullyConnected() if "int16" in (
+            source.dtype,
+            target.dtype,
+            node.weights.dtype.name,
+        ):
+            requant = node.requant
+            if requant.factors is not None:
+                return golden.requantize_real(_sums(node, x), requant.factors, requant.low, requant.high, target.dtype).reshape(
+                    shape
+                )
+            return golden.requantize_wide(
+                _sums(node, x),
+                requant.multiplier,
+                requant.shift,
+                requant.zero_point,
+                requant.low,
+                requant.high,
+                once=requant.once,
+                dtype=target.dtype,
+            ).reshape(shape)
         case Conv2D():
             return golden.conv2d(
                 x,
@@ -135,6 +155,8 @@ def evaluate(node: Node, inputs: Sequence[Array], graph: Graph) -> Array:
             return golden.pad(x, node.padding, node.value)
         case Reshape():
             return x.reshape(shape)
+        case Softmax() if source.doubled:
+            return golden.softmax_int16(x, input_multiplier=node.input_multiplier, input_left_shift=node.input_left_shift)
         case Softmax():
             return golden.softmax(
                 x,
@@ -143,7 +165,7 @@ def evaluate(node: Node, inputs: Sequence[Array], graph: Graph) -> Array:
                 diff_min=node.diff_min,
             )
         case Quantize() if source.dtype == "float32":
-            return golden.quantize(x, target.scale, target.zero_point)
+            return golden.quantize(x, target.scale, target.zero_point, target.dtype)
         case Quantize():
             return golden.requantize_int8(x, source.scale, source.zero_point, target.scale, target.zero_point, target.dtype)
         case Dequantize():
@@ -151,11 +173,39 @@ def evaluate(node: Node, inputs: Sequence[Array], graph: Graph) -> Array:
         case Transpose():
             return x.transpose(node.axes)
         case Discretize():
-            return golden.discretize(x, node.thresholds, node.low, node.axis)
+            return golden.discretize(x, node.thresholds, node.low, node.axis, target.dtype)
         case LookUp():
             return golden.look_up(x, node.table)
         case _:
             raise ModelError(f"Node {node.name!r} is a {node.op}, for which there is no golden model")
+
+
+def _sums(node: Conv2D | DepthwiseConv2D | FullyConnected, x: Array) -> Array:
+    """The layer's sums with their biases."""
+    match node:
+        case FullyConnected():
+            return golden.fully_connected_sums(x, node.weights, node.bias, input_zero_point=node.input_zero_point)
+        case Conv2D():
+            return golden.conv2d_sums(
+                x,
+                node.weights,
+                node.bias,
+                input_zero_point=node.input_zero_point,
+                stride=node.stride,
+                dilation=node.dilation,
+                padding=node.padding,
+            )
+        case _:
+            return golden.depthwise_conv2d_sums(
+                x,
+                node.weights,
+                node.bias,
+                input_zero_point=node.input_zero_point,
+                depth_multiplier=node.depth_multiplier,
+                stride=node.stride,
+                dilation=node.dilation,
+                padding=node.padding,
+            )
 
 
 def _requant(requant: Requant) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def read(path: str | os.PathLike[str], key: str = "inputs") -> Array:
 def prepare(x: npt.ArrayLike, tensor: Tensor) -> Array:
     """`x` as the model's input `tensor` needs it, with any number of samples in the first axis.
 
-    An int8 tensor takes int8 as it is, and real values by its scale and zero point (uint8 likewise). A float32 tensor,
-    of a model that quantizes by itself, takes real values as they are.
+    An int8 tensor takes int8 as it is, and real values by its scale and zero point (uint8 and int16 likewise). A float32
+    tensor, of a model that quantizes by itself, takes real values as they are.
 
     Raises ModelError where shape, type or a value (NaN, infinity) does not fit.
     """
@@ -66,7 +66,7 @@ def prepare(x: npt.ArrayLike, tensor: Tensor) -> Array:
         return real
     if tensor.dtype == "uint8":
         return (quantize(real, tensor.scale, tensor.zero_point - 128).astype(np.int16) + 128).astype(np.uint8)
-    return quantize(real, tensor.scale, tensor.zero_point)
+    return quantize(real, tensor.scale, tensor.zero_point, tensor.dtype)
 
 
 def _check_shape(array: Array, tensor: Tensor) -> None:
@@ -91,8 +91,8 @@ def _check_shape(array: Array, tensor: Tensor) -> None:
 
 
 def _check_type(array: Array, tensor: Tensor) -> None:
-    if tensor.dtype not in ("int8", "uint8", "float32"):
-        raise ModelError(f"the model's input {tensor.name!r} is {tensor.dtype}: Celosia feeds int8, uint8 and float32")
+    if tensor.dtype not in ("int8", "uint8", "int16", "float32"):
+        raise ModelError(f"the model's input {tensor.name!r} is {tensor.dtype}: Celosia feeds int8, uint8, int16 and float32")
     quantized = tensor.dtype != "float32"
     if np.issubdtype(array.dtype, np.floating) or (quantized and array.dtype == tensor.dtype):
         return

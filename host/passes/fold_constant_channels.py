@@ -8,41 +8,52 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...sim.golden import requantize, requantize_once
+from ...sim.golden import requantize, requantize_once, requantize_wide
 from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node
 
 _IDENTITY = 1 << 30, 1  # multiplier and shift that leave a sum as it is, whichever way they round
+_WIDE_BITS = 43  # of sums that `requantize_wide` takes
 
 
 def fold_constant_channels(graph: Graph) -> Graph:
     """Gives every constant channel zeros as weights, and its value as bias."""
-    return replace(graph, nodes=tuple(_folded(node) for node in graph.nodes))
+    return replace(graph, nodes=tuple(_folded(node, graph) for node in graph.nodes))
 
 
-def _folded(node: Node) -> Node:
-    if not isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected):
+def _folded(node: Node, graph: Graph) -> Node:
+    if not isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected) or node.requant.factors is not None:
         return node
+    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    limits = np.iinfo(source.dtype)
     axis = node.weights.ndim - 1 if isinstance(node, DepthwiseConv2D) else 0
-    weights = np.moveaxis(node.weights, axis, 0).reshape(node.weights.shape[axis], -1).astype(np.int64)
-    low, high = -128 - node.input_zero_point, 127 - node.input_zero_point
-    least = np.minimum(low * weights, high * weights).sum(axis=1) + node.bias
-    most = np.maximum(low * weights, high * weights).sum(axis=1) + node.bias
+    flat = np.moveaxis(node.weights, axis, 0).reshape(node.weights.shape[axis], -1).astype(np.int64)
+    low, high = limits.min - node.input_zero_point, limits.max - node.input_zero_point
+    least = np.minimum(low * flat, high * flat).sum(axis=1) + node.bias
+    most = np.maximum(low * flat, high * flat).sum(axis=1) + node.bias
     requant = node.requant
-    rounding = requantize_once if isinstance(node, FullyConnected) else requantize
     settings = requant.multiplier, requant.shift, requant.zero_point, requant.low, requant.high
-    value = rounding(least.astype(np.int32), *settings)
-    # Requantizing is monotonic, as long as no sum leaves 32 bits on the way.
+    # Requantizing is monotonic, as long as no sum leaves its bits on the way.
+    if "int16" in (source.dtype, target.dtype, node.weights.dtype.name):
+        ends = [requantize_wide(sums, *settings, once=requant.once, dtype=np.int64) for sums in (least, most)]
+        limit = 1 << (_WIDE_BITS if requant.once else 31)
+    else:
+        rounding = requantize_once if isinstance(node, FullyConnected) else requantize
+        ends = [rounding(sums.astype(np.int32), *settings).astype(np.int64) for sums in (least, most)]
+        limit = 1 << 31
+    value = ends[0]
     reach = np.maximum(np.abs(least), np.abs(most)) << np.maximum(requant.shift, 0)
-    constant = (value == rounding(most.astype(np.int32), *settings)) & (reach < 1 << 31)
+    constant = (value == ends[1]) & (reach < limit)
     if not constant.any():
         return node
     shape = [1] * node.weights.ndim
     shape[axis] = -1
     multiplier, shift = _IDENTITY
+    weights = node.weights.copy()
+    weights[np.broadcast_to(constant.reshape(shape), weights.shape)] = 0
     return replace(
         node,
-        weights=np.where(constant.reshape(shape), 0, node.weights).astype(np.int8),
-        bias=np.where(constant, value.astype(np.int32) - requant.zero_point, node.bias).astype(np.int32),
+        weights=weights,
+        bias=np.where(constant, value - requant.zero_point, node.bias).astype(node.bias.dtype),
         requant=replace(
             requant,
             multiplier=np.where(constant, multiplier, requant.multiplier).astype(np.int32),

@@ -9,7 +9,7 @@ gateware mirrors those.
 experimental_op_resolver_type=OpResolverType.BUILTIN_REF)`.
 """
 
-from .activation import softmax
+from .activation import softmax, softmax_int16
 from .binary import (
     binary_conv2d,
     binary_max_pool2d,
@@ -19,6 +19,7 @@ from .binary import (
     unpack_bits,
     unpack_planes,
 )
+from .bytes import join_bytes, plane_stride, split_bytes
 from .convolution import conv2d, conv2d_sums, depthwise_conv2d, depthwise_conv2d_sums
 from .elementwise import add
 from .fully_connected import fully_connected, fully_connected_sums
@@ -30,8 +31,11 @@ from .requantize import (
     multiply_by_quantized_multiplier,
     multiply_by_quantized_multiplier_once,
     quantize_multiplier,
+    reduced_multiplier,
     requantize,
     requantize_once,
+    requantize_real,
+    requantize_wide,
     rounding_divide_by_pot,
     saturate,
     saturating_rounding_doubling_high_mul,
@@ -51,6 +55,7 @@ __all__ = [
     "discretize",
     "fully_connected",
     "fully_connected_sums",
+    "join_bytes",
     "look_up",
     "max_pool2d",
     "mean",
@@ -61,15 +66,21 @@ __all__ = [
     "pack_bits",
     "pack_planes",
     "pad",
+    "plane_stride",
     "quantize",
     "quantize_multiplier",
+    "reduced_multiplier",
     "requantize",
     "requantize_int8",
     "requantize_once",
+    "requantize_real",
+    "requantize_wide",
     "rounding_divide_by_pot",
     "saturate",
     "saturating_rounding_doubling_high_mul",
     "softmax",
+    "softmax_int16",
+    "split_bytes",
     "unpack_bits",
     "unpack_planes",
 ]

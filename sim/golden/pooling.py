@@ -5,19 +5,19 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from .requantize import Int8Array, Int32Array, saturate
+from .requantize import Int32Array, NumberArray
 from .windows import NO_PADDING, NumberT, Padding, Pair, surround, taps
 
 
 def average_pool2d(
-    x: Int8Array,
+    x: NumberArray,
     *,
     kernel: Pair,
     stride: Pair,
     padding: Padding = NO_PADDING,
     low: int = -128,
     high: int = 127,
-) -> Int8Array:
+) -> NumberArray:
     """clip(sum / count, low, high) over each window: halves away from zero; count is of positions inside the image.
 
     x (N, height, width, channels). Source: TensorFlow Lite `reference_integer_ops::AveragePool`.
@@ -28,23 +28,23 @@ def average_pool2d(
 
     sums, counts = sums_of(x), sums_of(np.ones((1, *x.shape[1:3], 1), np.int32))
     magnitude = (np.abs(sums) + counts // 2) // counts
-    return saturate(np.sign(sums) * magnitude, 0, low, high)
+    return np.clip(np.sign(sums) * magnitude, low, high).astype(x.dtype)
 
 
 def max_pool2d(
-    x: Int8Array,
+    x: NumberArray,
     *,
     kernel: Pair,
     stride: Pair,
     padding: Padding = NO_PADDING,
     low: int = -128,
     high: int = 127,
-) -> Int8Array:
+) -> NumberArray:
     """clip(max, low, high) over each window. x (N, height, width, channels).
 
     Source: TensorFlow Lite `reference_integer_ops::MaxPool`.
     """
-    largest = _pooled(np.maximum, surround(x, padding, np.int8, 0, -128), kernel, stride)
+    largest = _pooled(np.maximum, surround(x, padding, x.dtype.type, 0, np.iinfo(x.dtype).min), kernel, stride)
     return np.clip(largest, low, high)
 
 

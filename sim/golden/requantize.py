@@ -6,11 +6,15 @@ TensorFlow Lite multiplies a 32-bit sum by it in one of two ways, whose results 
     two roundings   to the doubled high half, then by the right shift: every kernel but one
     one rounding    of the exact product: FULLY_CONNECTED, whose reference kernel multiplies by r in double precision
 
+Sums of 16-bit activations are 64 bits wide and below 2**38; TensorFlow Lite rounds them once, with a multiplier of 15 bits
+(`reduced_multiplier`), or where a layer's biases have 32 bits twice, as 32-bit sums.
+
 Arrays may have any shape; multiplier and shift are numbers or broadcast, typically one a channel along the last axis.
 Sources: gemmlowp `fixedpoint.h`; TensorFlow Lite `kernels/internal/common.cc` and `quantization_util.cc`.
 """
 
 from math import floor, frexp
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +22,9 @@ import numpy.typing as npt
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
+Int16Array = npt.NDArray[np.int16]
+NumberArray = npt.NDArray[np.signedinteger[Any]]
+"""Activations of 8 or 16 bits, or sums and biases of 32 or 64."""
 
 INT32_MAX = 2**31 - 1
 
@@ -116,3 +123,51 @@ def requantize_once(
 ) -> Int8Array:
     """`requantize` with one rounding: clip(multiply_by_quantized_multiplier_once(...) + zero_point, low, high)."""
     return saturate(multiply_by_quantized_multiplier_once(acc, multiplier, shift), zero_point, low, high)
+
+
+def reduced_multiplier(multiplier: int) -> int:
+    """The multiplier of 15 bits that TensorFlow Lite takes for 64-bit sums, with 16 zeros behind it.
+
+    Source: `MultiplyByQuantizedMultiplier(int64_t, int32_t, int)`.
+    """
+    return ((multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF) << 16
+
+
+def multiply_wide_once(x: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayLike) -> Int64Array:
+    """(x * multiplier + 2**(30 - shift)) >> (31 - shift) for |x| < 2**43; shift in -31..7."""
+    total = 31 - np.asarray(shift, np.int64)
+    # Two halves of the product: 64 bits do not hold all of it, and what is below bit 19 goes away in any case.
+    wide = np.asarray(x, np.int64)
+    upper = np.asarray((wide >> 19) * np.asarray(multiplier, np.int64))
+    lower = (wide & ((1 << 19) - 1)) * np.asarray(multiplier, np.int64) + np.left_shift(1, total - 1, dtype=np.int64)
+    return np.asarray((upper + (lower >> 19)) >> (total - 19))
+
+
+def requantize_wide(
+    acc: NumberArray,
+    multiplier: npt.ArrayLike,
+    shift: npt.ArrayLike,
+    zero_point: int,
+    low: int,
+    high: int,
+    *,
+    once: bool,
+    dtype: npt.DTypeLike = np.int16,
+) -> npt.NDArray[np.integer]:
+    """64-bit sums to int16 or int8, with one rounding or with two, which takes sums of 32 bits."""
+    multiply = multiply_wide_once if once else multiply_by_quantized_multiplier
+    wide = np.asarray(multiply(acc, multiplier, shift), np.int64) + zero_point
+    return np.clip(wide, low, high).astype(dtype)
+
+
+def requantize_real(
+    acc: NumberArray, factors: npt.NDArray[np.float64], low: int, high: int, dtype: npt.DTypeLike
+) -> npt.NDArray[np.integer]:
+    """clip(round(acc * factor), low, high) in double precision, halves away from zero.
+
+    Source: TensorFlow Lite `reference_integer_ops::FullyConnected`, whose sums of int16 are too large for a multiplier of 31
+    bits to give the same.
+    """
+    product = acc * factors
+    rounded = np.copysign(np.floor(np.abs(product) + 0.5), product)
+    return np.clip(rounded, low, high).astype(dtype)

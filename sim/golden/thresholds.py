@@ -7,14 +7,16 @@ from .quantization import Float32Array
 from .requantize import Int8Array
 
 
-def discretize(x: Float32Array, thresholds: Float32Array, low: int, axis: int) -> Int8Array:
-    """low + the number of thresholds that x is not below.
+def discretize(
+    x: Float32Array, thresholds: Float32Array, low: int, axis: int, dtype: npt.DTypeLike = np.int8
+) -> npt.NDArray[np.integer]:
+    """low + the number of thresholds that x is not below, as int8 or int16.
 
     thresholds float32 (channels, levels - 1), each row rising: the channel is x's index along `axis`, or the one there is.
     """
     if len(thresholds) == 1:
-        return (np.searchsorted(thresholds[0], x, side="right") + low).astype(np.int8)
-    result = np.empty(x.shape, np.int8)
+        return (np.searchsorted(thresholds[0], x, side="right") + low).astype(dtype)
+    result = np.empty(x.shape, dtype)
     source, target = np.moveaxis(x, axis, 0), np.moveaxis(result, axis, 0)
     for channel, row in enumerate(thresholds):
         target[channel] = np.searchsorted(row, source[channel], side="right") + low

@@ -116,8 +116,8 @@ def test_float_model_refuses_integers():
 
 
 def test_other_models_are_refused():
-    with pytest.raises(ModelError, match="'x' is int16: Celosia feeds"):
-        prepare(image(1, 2), Tensor(name="x", shape=(1, 2), dtype="int16"))
+    with pytest.raises(ModelError, match="'x' is int32: Celosia feeds"):
+        prepare(image(1, 2), Tensor(name="x", shape=(1, 2), dtype="int32"))
 
 
 def test_read_npy(tmp_path):
@@ -182,3 +182,11 @@ def test_read_objects_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(ModelError, match="is no whole NumPy file of numbers"):
         read(tmp_path / "x.npy")
+
+
+def test_int16_model_takes_int16_and_quantizes_real_values():
+    tensor = Tensor(name="x", shape=(1, 3), dtype="int16", scale=2.0**-10)
+    np.testing.assert_array_equal(prepare(np.int16([[-32768, 5, 32767]]), tensor), [[-32768, 5, 32767]])
+    quantized = prepare(np.array([[-100.0, 0.5, 1.0]]), tensor)
+    assert quantized.dtype == np.int16
+    np.testing.assert_array_equal(quantized, [[-32768, 512, 1024]])

@@ -69,3 +69,28 @@ def test_nothing_to_fold():
     graph = graph_of(np.random.default_rng(0), "conv")
     folded = fold_constant_channels(graph)
     assert fold_constant_channels(folded).nodes[0].bias.tolist() == folded.nodes[0].bias.tolist()
+
+
+def test_of_sixteen_bits():
+    """What bytes would leave constant moves with 16 bits; what nothing moves is folded, in 64 bits."""
+    weights = np.array([[1, 0], [0, 0], [100, 100]], np.int8)
+    bias = np.array([0, 1 << 33, 0], np.int64)
+    requant = Requant(
+        multiplier=np.full(3, 1 << 30, np.int32),
+        shift=np.array([-9, -15, -12], np.int32),
+        zero_point=0,
+        low=-(2**15),
+        high=2**15 - 1,
+        once=True,
+    )
+    node = FullyConnected(
+        name="layer", inputs=("x",), output="y", weights=weights, bias=bias, input_zero_point=0, requant=requant
+    )
+    tensors = {name: Tensor(name=name, shape=(1, size), dtype="int16", bits=16) for name, size in (("x", 2), ("y", 3))}
+    graph = Graph(name="one", inputs=("x",), outputs=("y",), nodes=(node,), tensors=tensors)
+    folded = fold_constant_channels(graph)
+    assert folded.nodes[0].bias.tolist() == [0, 2**15 - 1, 0]
+    x = np.random.default_rng(0).integers(-(2**15), 2**15, (50, 2)).astype(np.int16)
+    before, after = (reference.run(each, {"x": x})["y"] for each in (graph, folded))
+    np.testing.assert_array_equal(before, after)
+    assert len(np.unique(before[:, 0])) > 20
