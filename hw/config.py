@@ -19,6 +19,13 @@ LARGEST_SUM = (1 << (ACCUMULATOR_BITS - 1)) - 1
 """Largest magnitude of a sum with its bias. The element-wise sum needs it: two operands of up to 255 * 2**19 each. The compiler
 refuses layers whose weights could exceed it; without its bias, a sum may wrap."""
 
+DOUBLE_BITS = 16
+"""Bits of an activation that lies as two bytes."""
+
+_DOUBLE_ACCUMULATOR_BITS = 32  # a pass of the array gives the 2**8th part of that
+_DOUBLE_SUM_BITS = 39  # what two passes of the requantizer take
+_DOUBLE_BIAS_BITS = 35  # what two words of the channel parameters have room for
+
 _BEATS_LIMIT = 4
 _PIXELS_LIMIT = 8
 _XNOR_ROWS = (8, 16)
@@ -58,6 +65,8 @@ class FabricConfig:
                         multiplies a row of the array at a time and has no depthwise unit, no vector unit and no partial sums
     xnor_pixels         pixels that the XNOR engine works on at a time, each `rows` binary outputs of `8 * rows` bits, or planes
                         of bits of fewer pixels; 0 leaves the engine out
+    widest_bits         most bits of activations and weights: 8, or 16; such activations lie as two planes of bytes, a pass of
+                        the array each, and such weights take a multiplier each
     """
 
     name: str
@@ -77,6 +86,7 @@ class FabricConfig:
     record_depth: int
     step_cycles: int = 1
     xnor_pixels: int = 0
+    widest_bits: int = BYTE_BITS
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -111,6 +121,13 @@ class FabricConfig:
             raise ValueError(
                 f"fabric {self.name!r}: xnor_pixels must be 0 or a power of two up to {_PIXELS_LIMIT}, not {self.xnor_pixels}"
             )
+        if self.widest_bits not in (BYTE_BITS, DOUBLE_BITS):
+            raise ValueError(f"fabric {self.name!r}: widest_bits must be {BYTE_BITS} or {DOUBLE_BITS}, not {self.widest_bits}")
+        if self.doubles and self.carry_rows:
+            raise ValueError(
+                f"fabric {self.name!r}: carry_rows must be 0 where widest_bits is {DOUBLE_BITS}, not {self.carry_rows}: "
+                "weights of so many bits take a multiplier"
+            )
         self._check_steps()
 
     def _check_steps(self) -> None:
@@ -131,6 +148,8 @@ class FabricConfig:
                     f"fabric {self.name!r}: {name} must be 0 where step_cycles is not 1, not {getattr(self, name)}: "
                     "a compact fabric leaves that out"
                 )
+        if self.doubles:
+            raise ValueError(f"fabric {self.name!r}: widest_bits must be {BYTE_BITS} where step_cycles is not 1")
         if self.requant_lanes != 1:
             raise ValueError(
                 f"fabric {self.name!r}: requant_lanes must be 1 where step_cycles is not 1, not {self.requant_lanes}"
@@ -140,6 +159,11 @@ class FabricConfig:
     def compact(self) -> bool:
         """Whether this is the fabric of small chips: `hw.compact`."""
         return self.step_cycles > 1
+
+    @property
+    def doubles(self) -> bool:
+        """Whether it takes activations of more than a byte."""
+        return self.widest_bits > BYTE_BITS
 
     @property
     def binary_macs_per_cycle(self) -> int:
@@ -206,8 +230,18 @@ class FabricConfig:
 
     @property
     def accumulator_bits(self) -> int:
-        """Width of a sum."""
-        return ACCUMULATOR_BITS
+        """Width of a sum that an engine makes."""
+        return _DOUBLE_ACCUMULATOR_BITS if self.doubles else ACCUMULATOR_BITS
+
+    @property
+    def total_bits(self) -> int:
+        """Width of a sum of all passes, with and without its bias."""
+        return _DOUBLE_SUM_BITS if self.doubles else ACCUMULATOR_BITS
+
+    @property
+    def bias_bits(self) -> int:
+        """Width of a bias."""
+        return _DOUBLE_BIAS_BITS if self.doubles else ACCUMULATOR_BITS
 
 
 # LFE5U-85F: 156 multipliers, 208 block RAMs. Two products a multiplier make 256 MAC a cycle on 128 of them; a requantizer lane
@@ -330,6 +364,8 @@ _PRESETS = {
         # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time, or a
         # fourth or sixteenth of that of 2 or 4 bits. It takes the depthwise unit's place.
         replace(_ECP5_85, name="ecp5-85-xnor", depthwise_tiles=0, xnor_pixels=4),
+        # The same for numbers of up to 16 bits too. Partial sums of many pixels wait in the depthwise unit's block RAM.
+        replace(_ECP5_85, name="ecp5-85-16", depthwise_tiles=0, partial_depth=512, widest_bits=DOUBLE_BITS),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.
         replace(_ECP5_85, name="ecp5-85-w8k", weight_depth=32, partial_depth=512),
     )

@@ -25,13 +25,14 @@ class Step(data.Struct):
 
 
 class Results(wiring.Signature):
-    """`cols` finished sums, with a strobe. There is no ready: the walker paces itself to what takes them."""
+    """`cols` finished sums, of `bits` or as wide as an engine's, with a strobe. There is no ready: the walker paces itself to
+    what takes them."""
 
-    def __init__(self, config: FabricConfig):
+    def __init__(self, config: FabricConfig, bits: int | None = None):
         super().__init__(
             {
                 "valid": Out(1),
                 "marks": Out(Marks),
-                "sums": Out(data.ArrayLayout(signed(config.accumulator_bits), config.cols)),
+                "sums": Out(data.ArrayLayout(signed(bits or config.accumulator_bits), config.cols)),
             }
         )

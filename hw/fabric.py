@@ -100,6 +100,7 @@ class Fabric(wiring.Component):
             weights.load_at.eq(loader.load_weights),
             weights.load_address.eq(loader.load_address),
             weights.load_ring.eq(loader.ring),
+            *([weights.load_whole.eq(loader.whole)] if config.doubles else []),
             # The first word that the ring could take comes behind two others, and the weights are far away.
             weights.set_ring.eq(delay(m, loader.set_ring, 2, name="set_ring")),
             weights.ring_base.eq(delay(m, loader.load_address[: len(weights.ring_base)], 2, name="ring_base")),
@@ -183,6 +184,8 @@ class Fabric(wiring.Component):
             sequencer.done.eq(post.done | xnor_done),
             sequencer.store_done.eq(store.done),
         ]
+        if config.doubles:
+            m.d.comb += array.whole.eq(delay(m, descriptor.whole, 1, name="whole"))
         connect(m, walker.weights, weights.request)
         m.d.comb += [walker.weight_ready.eq(weights.ready), walker.weight_address.eq(weights.address)]
         # The store's first address comes a cycle after `active`.

@@ -32,6 +32,8 @@ class Command(enum.Enum, shape=8):
     START = 7  # address: program word of the first descriptor
     WAIT = 8  # holds the stream until every queued START has ended
     LOAD_DEPTHWISE = 9  # address: tile entry of the depthwise unit; payload: nine taps of cols int8 an entry
+    LOAD_WHOLE_WEIGHTS = 10  # as LOAD_WEIGHTS, of rows x cols / 2 int16 a word
+    STREAM_WHOLE_WEIGHTS = 11  # the same into the ring
 
 
 class Answer(enum.Enum, shape=8):
@@ -81,11 +83,20 @@ class BitPlanes(data.Struct):
     tiles: unsigned(4)  # SERIAL: of outputs that pass by each block of pixels; from 2 on, they are the layer's only ones
 
 
+class BytePlanes(data.Struct):
+    """How results of 16 bits lie, and their range: a plane of their upper bytes, and one of their lower bytes less 128."""
+
+    write_stride: unsigned(16)  # bytes from the plane of upper bytes to that of lower ones
+    low: signed(16)
+    high: signed(16)
+
+
 class Operand(data.Union):
     """What ADD needs, and what the operations need that ADD's results are not for."""
 
     right: RightOperand
     planes: BitPlanes
+    bytes: BytePlanes
 
 
 class Descriptor(data.Struct):
@@ -113,7 +124,9 @@ class Descriptor(data.Struct):
     round_once: unsigned(1)  # requantize with one rounding, halves up: fully connected
     wide: unsigned(1)  # sums with their biases need more than `NARROW_BITS`: two passes of the requantizer each
     binary: unsigned(1)  # results are written as bits, eight a byte; not ADD's
-    _reserved: unsigned(3)
+    double: unsigned(1)  # results are of 16 bits, as `operand.bytes` says; `wide`, not ADD's
+    scaled: unsigned(1)  # partial sums are left times 2**8: those of upper bytes
+    whole: unsigned(1)  # weights are of 16 bits, for half as many output channels a tile
     pad_value: signed(8)
     tag: unsigned(8)  # STORE: which output of the program
     # words 1 to 3: where the window begins
@@ -192,7 +205,11 @@ MAX_OFFSET = 128
 """What the sums of MAX are above the maximum."""
 
 CHANNEL_WORDS = 3
-"""Stream words for the parameters of one output channel: shift, bias, multiplier."""
+"""Stream words for the parameters of one output channel: shift, bias, multiplier. The upper three bytes of the first word are
+those of the bias behind its lower 32 bits."""
+
+CHANNEL_BIAS_PLACE = 8
+"""Where in the first word the rest of the bias is."""
 
 SHIFT_BITS = 6
 """Width of a requantization shift: signed, positive to the left; -32 to 7 are meant."""

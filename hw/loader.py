@@ -21,7 +21,8 @@ class Loader(wiring.Component):
 
     Members: `i` is the stream from the host; `activations`, `weights`, `channels`, `depthwise` and `program` get the
     payloads, `load_*` and `load_address` where they begin; `set_ring` is high for one cycle with `load_address`;
-    `starts` gives the programs to run; `idle` says that all of them have ended.
+    `starts` gives the programs to run; `idle` says that all of them have ended. `ring` and `whole` say of weights whether they
+    go into the ring, and whether they are of 16 bits.
     """
 
     def __init__(self, config: FabricConfig):
@@ -33,6 +34,7 @@ class Loader(wiring.Component):
                 "activations_ready": In(1),
                 "weights": Out(stream.Signature(32)),
                 "ring": Out(1),
+                "whole": Out(1),
                 "channels": Out(stream.Signature(32)),
                 "depthwise": Out(stream.Signature(32)),
                 "program": Out(ProgramWrite(config)),
@@ -48,6 +50,10 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+
+        def among(command, commands):
+            return Cat(command == each for each in commands).any()
+
         payload = self.i.payload
         command = Signal(Command)
         left = Signal(24)
@@ -66,18 +72,23 @@ class Loader(wiring.Component):
             self.starts.payload.eq(address),
         ]
         # What an address does is known before it comes.
-        begins = {  # by the command that it follows
-            "set_ring": Command.SET_RING,
-            "load_weights": Command.LOAD_WEIGHTS,
-            "load_channels": Command.LOAD_CHANNELS,
-            "load_depthwise": Command.LOAD_DEPTHWISE,
+        loads, streams, whole = [Command.LOAD_WEIGHTS], [Command.STREAM_WEIGHTS], []
+        if self._config.doubles:
+            whole = [Command.LOAD_WHOLE_WEIGHTS, Command.STREAM_WHOLE_WEIGHTS]
+            loads.append(whole[0])
+            streams.append(whole[1])
+        begins = {  # by the commands that it follows
+            "set_ring": [Command.SET_RING],
+            "load_weights": loads,
+            "load_channels": [Command.LOAD_CHANNELS],
+            "load_depthwise": [Command.LOAD_DEPTHWISE],
         }
         expects = {name: Signal(name=f"expects_{name}") for name in begins}
         # Registers decide which receiver a word waits for: ready has many readers, and the receivers are far away.
         takes = Signal(init=1)
         receivers = {  # of words; program memory takes what comes
             "activations": (self.activations_ready, [Command.LOAD_ACTIVATIONS]),
-            "weights": (self.weights.ready, [Command.LOAD_WEIGHTS, Command.STREAM_WEIGHTS]),
+            "weights": (self.weights.ready, [*loads, *streams]),
             "channels": (self.channels.ready, [Command.LOAD_CHANNELS]),
             "depthwise": (self.depthwise.ready, [Command.LOAD_DEPTHWISE]),
         }
@@ -88,8 +99,8 @@ class Loader(wiring.Component):
         with m.FSM():
             with m.State("HEADER"), m.If(self.i.valid):
                 m.d.sync += [command.eq(incoming.command), left.eq(incoming.count)]
-                m.d.sync += self.ring.eq(incoming.command == Command.STREAM_WEIGHTS)
-                m.d.sync += [expects[name].eq(incoming.command == begun_by) for name, begun_by in begins.items()]
+                m.d.sync += [self.ring.eq(among(incoming.command, streams)), self.whole.eq(among(incoming.command, whole))]
+                m.d.sync += [expects[name].eq(among(incoming.command, begun_by)) for name, begun_by in begins.items()]
                 m.next = "ADDRESS"
             with m.State("ADDRESS"), m.If(self.i.valid):
                 m.d.sync += address.eq(payload)
@@ -99,7 +110,7 @@ class Loader(wiring.Component):
                     m.next = "HOLD"
                 with m.Elif(left != 0):
                     for name, (_, commands) in receivers.items():
-                        m.d.sync += waits_for[name].eq(Cat(command == each for each in commands).any())
+                        m.d.sync += waits_for[name].eq(among(command, commands))
                     m.next = "PAYLOAD"
                 with m.Else():
                     m.next = "HEADER"

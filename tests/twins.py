@@ -15,6 +15,8 @@ from amaranth.lib.wiring import In
 from celosia.sim import toolchain
 from ecp5_cells import dp16kd, mult18x18d
 
+_NOISE_BITS = 159  # of a shift register with feedback from its places 159 and 128: more than a component's inputs
+
 _MAIN = """
 #include "miter.cc"
 #include <cstdio>
@@ -86,10 +88,10 @@ def first_difference(make, *, cycles, settle=64, drive=None, platform=Ecp5):
 
     m = Module()
     m.submodules.portable = portable = make()
-    shifted = Signal(127, init=1)
-    m.d.sync += shifted.eq(Cat(shifted[126] ^ shifted[125], shifted))
+    shifted = Signal(_NOISE_BITS, init=1)
+    m.d.sync += shifted.eq(Cat(shifted[158] ^ shifted[127], shifted))
     # A shift register's neighbours are alike: mix what lies far apart.
-    noise = Signal(127)
+    noise = Signal(_NOISE_BITS)
     m.d.sync += noise.eq(Cat(noise[71:], noise[:71]) ^ Cat(shifted[29:], shifted[:29]) ^ (shifted & noise))
     taken = 0
     connections = {"i_clk": ClockSignal()}

@@ -33,7 +33,7 @@ from .cell import LOW_BITS, PACKED_BITS, PairCell, PairSums, unpacked_sums
 class WeightLoad(wiring.Signature):
     """Four int8 weights (one stream word) of one row of one weight word.
 
-    `row` and `quad` say which: columns 4 * quad to 4 * quad + 3.
+    `row` and `quad` say which: columns 4 * quad to 4 * quad + 3. With `whole` it is two int16, of every other column.
     """
 
     def __init__(self, config: FabricConfig):
@@ -44,6 +44,7 @@ class WeightLoad(wiring.Signature):
                 "row": Out(range(config.rows)),
                 "quad": Out(range(max(config.cols // STREAM_BYTES, 2))),
                 "data": Out(data.ArrayLayout(signed(8), STREAM_BYTES)),
+                **({"whole": Out(1)} if config.doubles else {}),
             }
         )
 
@@ -55,6 +56,8 @@ class SystolicArray(wiring.Component):
     come in one cycle; `load` writes weights; `o` gives, for each step with `last`, the sums since the step with `first`:
     `sums[c] = sum over steps and rows of activation[row] * weight[word][row][c]`, modulo 2**32, `latency` cycles later;
     o_ahead is the step of the result that comes in the next cycle.
+
+    With `whole`, which holds still, weights are of 16 bits, one for each pair of columns: `sums` of the first ones count.
 
     For an XNOR engine, `o_words` are what the cells' banks have given. With `level`, which holds still, an address goes to all
     rows at the same time, so that the words of pair p come `LEVEL_LATENCY + p` cycles after it.
@@ -70,6 +73,8 @@ class SystolicArray(wiring.Component):
             "o": Out(Results(config)),
             "o_ahead": Out(Step),
         }
+        if config.doubles:
+            members["whole"] = In(1)
         if config.xnor_pixels:
             members["level"] = In(1)
             members["o_words"] = Out(data.ArrayLayout(data.ArrayLayout(PACKED_BITS, config.pairs), config.rows))
@@ -178,6 +183,8 @@ class SystolicArray(wiring.Component):
         enable, address, row, quad, weights = (
             delay(m, getattr(self.load, name), 1, name=f"load_{name}") for name in ("enable", "address", "row", "quad", "data")
         )
+        if config.doubles:
+            whole = delay(m, self.load.whole, 1, name="load_whole")
         m.d.sync += [
             load.address.eq(address),
             load.row.eq(Mux(enable, 1 << row, 0)),
@@ -185,7 +192,10 @@ class SystolicArray(wiring.Component):
         ]
         for half in range(STREAM_BYTES // 2):
             first, second = weights[2 * half], weights[2 * half + 1]
-            m.d.sync += load.packed[half].eq((second << LOW_BITS) + first)
+            packed = (second << LOW_BITS) + first
+            if config.doubles:
+                packed = Mux(whole, Cat(first, second).as_signed(), packed)
+            m.d.sync += load.packed[half].eq(packed)
         loads = []
         bits = load.as_value()
         for group in range(config.row_groups):
@@ -200,14 +210,15 @@ class SystolicArray(wiring.Component):
         """Adds up a column pair over the steps of a result and aligns it with the rightmost pair; `step` is a cycle early."""
         config = self._config
         bits = config.accumulator_bits
-        whole = Signal.like(sums, name=f"sums_{pair}")
+        level = Signal.like(sums, name=f"sums_{pair}")
         m.d.comb += [
-            whole.high.eq(delay(m, sums.high, PairCell.FOLD_LAG, name=f"high_{pair}")),
-            whole.low.eq(delay(m, sums.low, PairCell.FOLD_LAG, name=f"low_{pair}")),
-            whole.fold.eq(sums.fold),
+            level.high.eq(delay(m, sums.high, PairCell.FOLD_LAG, name=f"high_{pair}")),
+            level.low.eq(delay(m, sums.low, PairCell.FOLD_LAG, name=f"low_{pair}")),
+            level.fold.eq(sums.fold),
         ]
         steers = copies(m, platform, Cat(step.valid, ~step.first), 2, name=f"steer_{pair}")
-        for (valid, more), (half, unpacked) in zip(steers, enumerate(unpacked_sums(whole, bits)), strict=True):
+        whole = copies(m, platform, self.whole, 1, name=f"whole_{pair}")[0] if config.doubles else None
+        for (valid, more), (half, unpacked) in zip(steers, enumerate(unpacked_sums(level, bits, whole)), strict=True):
             combined = Signal(signed(bits), name=f"combined_{pair}_{half}", reset_less=True)
             accumulator = Signal(signed(bits), name=f"accumulator_{pair}_{half}", reset_less=True)
             m.d.sync += combined.eq(unpacked)

@@ -14,6 +14,8 @@ array: high, low and fold are added down the column apart, and
     S1 = sum(high) - sum(fold)
     S0 = sum(low) + 2**10 * sum(fold)
 
+A word may as well be a single weight of up to 18 bits, whose sum of products is sum(low) + 2**10 * sum(high).
+
              i_activation (from the left)       i_address (from the left)
                     |                                |
                     |                           weight bank (two cycles)      cycle 2
@@ -162,8 +164,10 @@ class PairCell(wiring.Component):
         return delay(m, (low + (high << 2))[:FOLD_BITS], 1, name="residue")
 
 
-def unpacked_sums(sums, bits: int) -> tuple:
-    """(S0, S1): expressions for the sums of the first and of the second channel, each `bits` wide."""
-    first = (sums.low + (sums.fold << LOW_BITS))[:bits].as_signed()
+def unpacked_sums(sums, bits: int, whole=None) -> tuple:
+    """(S0, S1): expressions for the sums of the first and of the second channel, each `bits` wide. Where `whole` is 1, the
+    packed words were numbers of their own, and S0 is the sum of their products."""
+    upper = sums.fold if whole is None else Mux(whole, sums.high, sums.fold)
+    first = (sums.low + (upper << LOW_BITS))[:bits].as_signed()
     second = (sums.high - sums.fold)[:bits].as_signed()
     return first, second

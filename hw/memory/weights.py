@@ -49,9 +49,10 @@ class WeightBuffer(wiring.Component):
     that cell; `address_latency`, 1 or 0, cycles by which `address` follows the step that it is for.
 
     Members: `i` takes stream words of four weights, `rows * cols / 4` a weight word, into the word that `load_at` set or, with
-    `load_ring`, into the ring; it is not ready while the ring is full. `set_ring` gives the ring's first word and empties it;
-    it ends with the buffer. `request` is the walker's side: `ready` says whether the word of the step that it may take now is
-    loaded, `address` is that word, `address_latency` cycles later. `load` writes the banks.
+    `load_ring`, into the ring; it is not ready while the ring is full. `load_whole`, where a fabric has it, says that they are
+    weights of 16 bits. `set_ring` gives the ring's first word and empties it; it ends with the buffer. `request` is the
+    walker's side: `ready` says whether the word of the step that it may take now is loaded, `address` is that word,
+    `address_latency` cycles later. `load` writes the banks.
     """
 
     ADDRESS_LATENCY = 1
@@ -74,6 +75,7 @@ class WeightBuffer(wiring.Component):
                 "load_at": In(1),
                 "load_address": In(bits),
                 "load_ring": In(1),
+                **({"load_whole": In(1)} if config.doubles else {}),
                 "set_ring": In(1),
                 "ring_base": In(bits),
                 "request": In(WeightRequest()),
@@ -138,6 +140,8 @@ class WeightBuffer(wiring.Component):
             self.load.quad.eq(place[: exact_log2(quads)]),
             Cat(self.load.data[i] for i in range(STREAM_BYTES)).eq(self.i.payload),
         ]
+        if config.doubles:
+            m.d.comb += self.load.whole.eq(self.load_whole)
         with m.If(self.load_ring):
             m.d.comb += self.load.address.eq(ring)
         with m.Else():

@@ -5,20 +5,21 @@ memory (a bank a lane) --> next tile's registers --> this tile's registers --> l
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..config import ACCUMULATOR_BITS, XNOR_TILES, FabricConfig
 from ..delay import delay
+from ..isa import CHANNEL_BIAS_PLACE
 from ..primitives.bank import Bank
 from ..primitives.copies import copies
 from .requantize import Channel
 
 _WORD_BITS = 36
 _LANES_A_GROUP = 4
-_CHANNEL_WORDS = -(-Shape.cast(Channel).width // _WORD_BITS)
+_CHANNEL_WORDS = 2
 
 
 class ChannelParameters(wiring.Component):
@@ -44,6 +45,8 @@ class ChannelParameters(wiring.Component):
 
     def __init__(self, config: FabricConfig):
         self._config = config
+        self._channel = Channel(config.bias_bits)
+        assert self._channel.size <= _CHANNEL_WORDS * _WORD_BITS
         super().__init__(
             {
                 "i": In(stream.Signature(32)),
@@ -54,7 +57,7 @@ class ChannelParameters(wiring.Component):
                 "entry": In(range(config.tile_depth)),
                 "advance": In(1),
                 "cycle": In(range(XNOR_TILES)),
-                "o": Out(data.ArrayLayout(Channel, config.cols)),
+                "o": Out(data.ArrayLayout(self._channel, config.cols)),
                 "scanned": Out(1),
                 "o_biases": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), config.requant_lanes)),
             }
@@ -98,7 +101,7 @@ class ChannelParameters(wiring.Component):
         if config.plane_limit:
             self._begin_anew(m, pointer, walk[words - 1], ceil_log2(words))
 
-        coming = Signal(data.ArrayLayout(Channel, config.cols), reset_less=True)
+        coming = Signal(data.ArrayLayout(self._channel, config.cols), reset_less=True)
         current = Signal.like(coming)
         turns = self._spread(m, platform, next_tile, name="turn")
         for word in range(words):
@@ -149,15 +152,16 @@ class ChannelParameters(wiring.Component):
         part = Signal(range(3))
         lane = Signal(range(max(lanes, 2)))
         address = Signal(range(config.tile_depth * beats))
-        given = Signal(Channel, reset_less=True)
+        given = Signal(self._channel, reset_less=True)
+        more = Signal(max(config.bias_bits - 32, 0), reset_less=True)  # of the bias, which came with the shift
         whole = Signal()
         m.d.comb += self.i.ready.eq(1)
         m.d.sync += whole.eq(self.i.valid & (part == 2) & ~self.load_at)
         with m.If(self.i.valid), m.Switch(part):
             with m.Case(0):
-                m.d.sync += [given.shift.eq(self.i.payload), part.eq(1)]
+                m.d.sync += [given.shift.eq(self.i.payload), more.eq(self.i.payload[CHANNEL_BIAS_PLACE:]), part.eq(1)]
             with m.Case(1):
-                m.d.sync += [given.bias.eq(self.i.payload), part.eq(2)]
+                m.d.sync += [given.bias.eq(Cat(self.i.payload, more)), part.eq(2)]
             with m.Default():
                 m.d.sync += [given.multiplier.eq(self.i.payload), part.eq(0)]
         with m.If(whole):

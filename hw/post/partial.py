@@ -1,10 +1,10 @@
 """Partial sums: where a reduction waits while the weight buffer takes the rest of its weights."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import FabricConfig
+from ..config import BYTE_BITS, FabricConfig
 from ..delay import delay
 from ..engine import Results
 from ..primitives.bank import Bank
@@ -18,8 +18,8 @@ class PartialSums(wiring.Component):
     """Adds waiting sums to results (`add`), keeps the totals (`keep`) or hands them on, in the order in which they come.
 
     The k-th result since `start` belongs to entry k. `o` follows `i` by `LATENCY` cycles; where `keep` is high `o.valid`
-    stays low and `kept` marks the layer's last result. `early` and `tile_end`: a result comes on `o`, and a tile's last
-    one, `EARLY` cycles later.
+    stays low and `kept` marks the layer's last result; with `scale`, totals are kept times 2**8. `early` and `tile_end`: a
+    result comes on `o`, and a tile's last one, `EARLY` cycles later.
     """
 
     LATENCY = 1 + Bank.LATENCY + 1
@@ -32,8 +32,9 @@ class PartialSums(wiring.Component):
                 "start": In(1),
                 "add": In(1),
                 "keep": In(1),
+                "scale": In(1),
                 "i": In(Results(config)),
-                "o": Out(Results(config)),
+                "o": Out(Results(config, config.total_bits)),
                 "kept": Out(1),
                 "tile_end": Out(1),
                 "early": Out(1),
@@ -43,7 +44,7 @@ class PartialSums(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        number = signed(config.accumulator_bits)
+        number = signed(config.total_bits)
         index = Signal(range(config.partial_depth))
         with m.If(self.start):
             m.d.sync += index.eq(0)
@@ -67,6 +68,7 @@ class PartialSums(wiring.Component):
         written = copies(m, platform, delay(m, index, self.LATENCY - 1, name="index"), groups, name="written")
         strobes = copies(m, platform, delay(m, came & keep, 1, name="kept"), groups, name="strobe")
         adds = copies(m, platform, self.add, groups, name="add")
+        scales = copies(m, platform, self.scale, groups, name="scale") if config.doubles else None
         sums = delay(m, self.i.sums, self.LATENCY - 1, name="sums")
         for group in range(groups):
             channels = range(group * _GROUP, min((group + 1) * _GROUP, config.cols))
@@ -82,7 +84,9 @@ class PartialSums(wiring.Component):
                 bank.i_address.eq(places[group]),
                 bank.write.enable.eq(strobes[group]),
                 bank.write.address.eq(written[group]),
-                bank.write.data.eq(total),
+                bank.write.data.eq(
+                    total.as_value() if scales is None else Mux(scales[group], _scaled(total), total.as_value())
+                ),
             ]
         m.d.comb += [
             self.o.marks.eq(marks),
@@ -90,3 +94,8 @@ class PartialSums(wiring.Component):
             self.kept.eq(valid & keep & marks.layer_end),
         ]
         return m
+
+
+def _scaled(totals):
+    """The bits of totals times 2**8."""
+    return Cat((number << BYTE_BITS)[: len(number)] for number in totals)

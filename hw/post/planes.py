@@ -1,10 +1,10 @@
-"""From results to planes of their bits: what the XNOR engine reads of numbers of several bits."""
+"""From results to planes: of their bits, which the XNOR engine reads of numbers of several bits, or of their two bytes."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import FabricConfig
+from ..config import BYTE_BITS, FabricConfig
 from ..memory.activations import ActivationWrite
 
 
@@ -54,5 +54,43 @@ class PlaneWriter(wiring.Component):
             self.o.address.eq(Mux(now, address, self.i.address)),
             self.o.count.eq(Mux(now, count, self.i.count)),
             Cat(self.o.data).eq(Mux(now, waiting[:lanes], Mux(several, planes[0], Cat(self.i.data)))),
+        ]
+        return m
+
+
+class ByteWriter(wiring.Component):
+    """Writes results of 16 bits: their upper bytes, and a cycle later, `stride` bytes above, their lower ones less 128.
+
+    Members: `i` is a write of results, a byte each, `lower` what goes with it; with `double`, the next one on `i` comes two
+    cycles later at the earliest. Without, `o` is `i`. `double` and `stride` hold still.
+    """
+
+    def __init__(self, config: FabricConfig):
+        self._config = config
+        super().__init__(
+            {
+                "i": In(ActivationWrite(config)),
+                "lower": In(data.ArrayLayout(BYTE_BITS, config.cols)),
+                "double": In(1),
+                "stride": In(config.activation_address_bits),
+                "o": Out(ActivationWrite(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        again = Signal()
+        m.d.sync += again.eq(self.i.enable & self.double)
+        address = Signal.like(self.i.address, name="late_address", reset_less=True)
+        count = Signal.like(self.i.count, name="late_count", reset_less=True)
+        lower = Signal.like(Cat(self.lower), name="late_lower", reset_less=True)
+        m.d.sync += [address.eq(self.i.address + self.stride), count.eq(self.i.count)]
+        # Less 128: an unsigned byte's upper bit the other way round.
+        m.d.sync += lower.eq(Cat(Cat(byte[: BYTE_BITS - 1], ~byte[-1]) for byte in self.lower))
+        m.d.comb += [
+            self.o.enable.eq(self.i.enable | again),
+            self.o.address.eq(Mux(again, address, self.i.address)),
+            self.o.count.eq(Mux(again, count, self.i.count)),
+            Cat(self.o.data).eq(Mux(again, lower, Cat(self.i.data))),
         ]
         return m

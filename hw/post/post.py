@@ -1,6 +1,6 @@
 """From sums to bytes in activation memory.
 
-i --> partial sums --> hold --> requant_lanes requantizers --> writer --> write
+i --> partial sums --> hold --> requant_lanes requantizers --> writer --> planes --> write
                          ^
                  channel parameters
 
@@ -22,7 +22,7 @@ from ..memory.activations import ActivationMemory, ActivationWrite
 from ..primitives.copies import copies
 from .channels import ChannelParameters
 from .partial import PartialSums
-from .planes import PlaneWriter
+from .planes import ByteWriter, PlaneWriter
 from .requantize import OutputRange, RequantizeLane
 
 _LANES_A_COPY = 4  # that one copy of what holds for all of them serves
@@ -55,7 +55,8 @@ class PostProcessor(wiring.Component):
 
     Where a fabric has one, `binary` results are written as bits, eight a byte, and the descriptor's addresses of them count
     bits: their signs, or `write_planes` planes of their lowest bits, a plane a cycle, which results must be apart. Where
-    several tiles pass by each block of pixels, `tile_end` marks the last pixel of each in every block.
+    several tiles pass by each block of pixels, `tile_end` marks the last pixel of each in every block. Where a fabric takes
+    activations of 16 bits, `double` results are written as two planes of bytes, a cycle each.
     """
 
     def __init__(self, config: FabricConfig):
@@ -97,6 +98,7 @@ class PostProcessor(wiring.Component):
             partial.start.eq(start),
             partial.add.eq(delay(m, descriptor.partial_in, 3, name="add")),
             partial.keep.eq(descriptor.partial_out),
+            partial.scale.eq(delay(m, descriptor.scaled, 2, name="scale") if config.doubles else 0),
         ]
         m.submodules.parameters = parameters = ChannelParameters(config)
         connect(m, flipped(self.channels), parameters.i)
@@ -111,9 +113,10 @@ class PostProcessor(wiring.Component):
             self.o_biases.eq(parameters.o_biases),
         ]
 
-        output_range = Signal(OutputRange, reset_less=True)
-        for name in ("zero_point", "low", "high", "average", "round_once", "wide"):
-            m.d.sync += output_range[name].eq(delay(m, descriptor[name], 2, name=name))  # from one end of the chip
+        layout = OutputRange(config.widest_bits)
+        output_range = Signal(layout, reset_less=True)
+        for name, _ in layout:
+            m.d.sync += output_range[name].eq(delay(m, self._of_range(name), 2, name=name))  # from one end of the chip
         ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
 
         now, beat, upper = self._beats(m, partial.o, output_range.wide)
@@ -124,12 +127,15 @@ class PostProcessor(wiring.Component):
             delay(m, partial.tile_end, config.result_pace(wide=wide) - 1, name=f"tile_end_{wide}") for wide in (False, True)
         )
         m.d.comb += parameters.advance.eq(Mux(output_range.wide, wide, narrow) & ~descriptor.repeat)
-        held = Signal(data.ArrayLayout(signed(config.accumulator_bits), config.cols), reset_less=True)
+        held = Signal(data.ArrayLayout(signed(config.total_bits), config.cols), reset_less=True)
         negative = Signal(config.cols, reset_less=True)
         groups = -(-config.cols // _LANES_A_COPY)
         holds = copies(m, platform, delay(m, partial.early, PartialSums.EARLY - 1, name="early_valid"), groups, name="hold")
+        whole = copies(m, platform, descriptor.whole, groups, name="whole") if config.doubles else []
         for channel, number in enumerate(partial.o.sums):
-            average = OutputRange(ranges[channel % config.requant_lanes // _LANES_A_COPY]).average
+            if config.doubles and channel < config.pairs:  # those of weights of 16 bits are in every other column
+                number = Mux(whole[channel // _LANES_A_COPY], partial.o.sums[2 * channel], number).as_signed()
+            average = layout(ranges[channel % config.requant_lanes // _LANES_A_COPY]).average
             with m.If(holds[channel // _LANES_A_COPY]):
                 m.d.sync += [held[channel].eq(number), negative[channel].eq(average & (number < 0))]
         # What a beat chooses among takes a register more.
@@ -137,7 +143,11 @@ class PostProcessor(wiring.Component):
         results = []
         for lane in range(config.requant_lanes):
             m.submodules[f"lane_{lane}"] = requantize = RequantizeLane(
-                multipliers=config.lane_multipliers(lane), site=f"requantize_{lane}"
+                multipliers=config.lane_multipliers(lane),
+                bits=config.widest_bits,
+                total_bits=config.total_bits,
+                bias_bits=config.bias_bits,
+                site=f"requantize_{lane}",
             )
             channels = range(lane, config.cols, config.requant_lanes)
             for port, choices in (
@@ -149,7 +159,7 @@ class PostProcessor(wiring.Component):
                 m.d.comb += port.eq(delay(m, chosen, lag, name=f"chosen_{lane}"))
             m.d.comb += [
                 requantize.i_upper.eq(delay(m, uppers[lane // _LANES_A_COPY], lag, name=f"upper_{lane}")),
-                requantize.i_range.eq(OutputRange(ranges[lane // _LANES_A_COPY])),
+                requantize.i_range.eq(layout(ranges[lane // _LANES_A_COPY])),
             ]
             results.append(requantize.o)
         # The walk of the output goes a cycle ahead of the results, and waits for them in a register.
@@ -166,8 +176,17 @@ class PostProcessor(wiring.Component):
                 dones.append(delay(m, dones[-1], 1, name=f"done_{plane}"))
             planes = descriptor.operand.planes.write_planes
             done = Mux(descriptor.binary & (planes != 0), Array(dones)[planes - 1], done)
+        if config.doubles:
+            done = Mux(descriptor.double, delay(m, done, 1, name="done_double"), done)
         m.d.comb += self.done.eq(done)
         return m
+
+    def _of_range(self, name):
+        """What the descriptor says of the results' range."""
+        descriptor = self.descriptor
+        if self._config.doubles and name in ("low", "high"):
+            return Mux(descriptor.double, descriptor.operand.bytes[name], descriptor[name]).as_signed()
+        return descriptor[name]
 
     def _beats(self, m, results, wide):
         """What is done with the held result: (the beat, its index, whether its upper part comes in the next cycle)."""
@@ -210,21 +229,29 @@ class PostProcessor(wiring.Component):
         started = delay(m, start, 1, name="started")
         group = self._group(m, started, beat, row, tile, address)
 
+        cols = Mux(descriptor.whole, config.pairs, config.cols) if config.doubles else config.cols
+
         def lanes_of(last):
-            return Mux(last, descriptor.last_lanes, config.cols)
+            return Mux(last, descriptor.last_lanes, cols)
 
         count = Signal(range(config.cols + 1))
         position = Signal(bits, name="position")
         m.d.comb += count.eq(Mux(lanes_left > config.requant_lanes, config.requant_lanes, lanes_left))
         planes = descriptor.operand.planes.write_planes
         write = self.write
+        if config.doubles:
+            m.submodules.bytes = halves = ByteWriter(config)
+            m.d.comb += [halves.double.eq(descriptor.double), halves.stride.eq(descriptor.operand.bytes.write_stride)]
+            m.d.comb += Cat(halves.lower).eq(Cat(value[:BYTE_BITS] for value in results))
+            connect(m, halves.o, flipped(self.write))
+            write = halves.i
         if config.plane_limit:
             m.submodules.planes = writer = PlaneWriter(config)
             m.d.comb += [
                 writer.planes.eq(Mux(descriptor.binary, planes, 0)),
                 writer.stride.eq(descriptor.operand.planes.write_stride),
             ]
-            connect(m, writer.o, flipped(self.write))
+            m.d.comb += [getattr(write, name).eq(getattr(writer.o, name)) for name in ("enable", "address", "count", "data")]
             write = writer.i
         m.d.comb += [
             write.enable.eq(delay(m, beat.valid & (lanes_left != 0), 1, name="enable")),
@@ -232,7 +259,7 @@ class PostProcessor(wiring.Component):
             write.address.eq(delay(m, self._bytes(packs, position), 1, name="position")),
         ]
         for lane, value in enumerate(results):
-            m.d.comb += write.data[lane].eq(value)
+            m.d.comb += write.data[lane].eq(self._byte(value))
         if packs:
             with m.If(descriptor.binary & (planes == 0)):
                 m.d.comb += Cat(write.data).eq(Cat(~value[-1] for value in results))
@@ -258,7 +285,7 @@ class PostProcessor(wiring.Component):
                 with m.If(beat.marks.row_end):
                     m.d.sync += row.eq(following)
             with m.Elif(beat.marks.tile_end):
-                m.d.comb += following.eq(tile + config.cols)
+                m.d.comb += following.eq(tile + cols)
                 m.d.sync += [tile.eq(following), row.eq(following)]
                 m.d.sync += [tiles_left.eq(tiles_left - 1), last_tile.eq(tiles_left < 0)]
             with m.Elif(beat.marks.row_end):
@@ -271,6 +298,12 @@ class PostProcessor(wiring.Component):
                 position.eq(following),
                 lanes_left.eq(lanes_of(Mux(group.several, group.last, Mux(beat.marks.tile_end, tiles_left < 0, last_tile)))),
             ]
+
+    def _byte(self, result):
+        """A result of a byte, or the upper one."""
+        if not self._config.doubles:
+            return result
+        return Mux(self.descriptor.double, result[BYTE_BITS:], result[:BYTE_BITS])
 
     def _group(self, m, started, beat, row, tile, address):
         """Where several tiles pass by each block of pixels, of which `row`, `tile` and `address` are those of the walk."""

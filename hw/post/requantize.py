@@ -21,7 +21,7 @@ Fully-connected layers round once, halves up (their reference kernel multiplies 
 equals): no nudge. Average pooling divides instead: on the magnitude, without rounding (bias = count // 2, multiplier and
 shift the reciprocal of count), and the sign comes back at the end.
 
-Only what int8 can show is kept of a shifted product: what does not fit is far outside of `low` and `high`.
+Only what a result can show is kept of a shifted product: what does not fit is far outside of `low` and `high`.
 
 Few layers have sums of more than 20 bits, so the multiplier takes `NARROW_BITS` of x. A layer that is `wide` takes two passes
 for each sum, one cycle after the other, the upper part first:
@@ -36,7 +36,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import ACCUMULATOR_BITS
+from ..config import ACCUMULATOR_BITS, BYTE_BITS
 from ..delay import delay
 from ..isa import MAX_LEFT_SHIFT, SHIFT_BITS
 from ..primitives.carry import add
@@ -53,37 +53,35 @@ _NUDGE = 30  # exponent
 _REST_BITS = NARROW_BITS - PORT_BITS
 _SPLIT = PORT_BITS - 1  # bits of the multiplier's lower half, without a sign
 _PART_PRODUCT_BITS = NARROW_BITS + MULTIPLIER_BITS
-_PRODUCT_BITS = ACCUMULATOR_BITS + MULTIPLIER_BITS
 _PRODUCT_CYCLES = 5
 _SUM_CYCLES = 2 + _PRODUCT_CYCLES + 1  # until both parts' products are one
 _DROPPED = _NUDGE - MAX_LEFT_SHIFT  # bits of the product that every shift drops
 _SHIFT_STAGES = ((32, 16), (8, 4), (2, 1))
-_RESULT_BITS = 10  # of a shifted product, which is twice the result: where it does not fit, |y| is 256 or more
+_MORE_BITS = 2  # of a shifted product, which is twice the result: where it does not fit, |y| is twice what a result can be
 
 
-class Channel(data.Struct):
+class Channel(data.StructLayout):
     """Parameters of one output channel: `shift` is positive to the left."""
 
-    bias: signed(ACCUMULATOR_BITS)
-    multiplier: unsigned(MULTIPLIER_BITS)
-    shift: signed(SHIFT_BITS)
+    def __init__(self, bias_bits: int = ACCUMULATOR_BITS):
+        super().__init__({"bias": signed(bias_bits), "multiplier": unsigned(MULTIPLIER_BITS), "shift": signed(SHIFT_BITS)})
 
 
-class OutputRange(data.Struct):
-    """What holds for a whole layer."""
+class OutputRange(data.StructLayout):
+    """What holds for a whole layer, whose results are of `bits`."""
 
-    zero_point: signed(8)
-    low: signed(8)
-    high: signed(8)
-    average: 1
-    round_once: 1
-    wide: 1
+    def __init__(self, bits: int = BYTE_BITS):
+        number = signed(bits)
+        super().__init__(
+            {"zero_point": signed(BYTE_BITS), "low": number, "high": number, "average": 1, "round_once": 1, "wide": 1}
+        )
 
 
 class RequantizeLane(wiring.Component):
-    """One sum a cycle to int8. `o` follows `i_sum` and `i_channel` by `LATENCY` cycles; `i_range` holds still.
+    """One sum a cycle to a result of `bits`. `o` follows `i_sum` and `i_channel` by `LATENCY` cycles; `i_range` holds still.
 
-    The sum with its bias must lie within `LARGEST_SUM`, modulo 2**`ACCUMULATOR_BITS`, and be narrow unless `i_range.wide`.
+    The sum with its bias must be a number of `total_bits`, the bias of `bias_bits`, modulo 2**`total_bits`, and be narrow
+    unless `i_range.wide`.
     Where that is set, a sum comes twice, in one cycle with `i_upper` and in the next one without, which gives the result.
     `i_negative` takes a sum's magnitude, and negates the result. Shifts are -31 to `MAX_LEFT_SHIFT`.
 
@@ -92,19 +90,28 @@ class RequantizeLane(wiring.Component):
 
     LATENCY = _SUM_CYCLES + len(_SHIFT_STAGES) + 4
 
-    def __init__(self, *, multipliers: int = 2, site: str = ""):
+    def __init__(
+        self,
+        *,
+        multipliers: int = 2,
+        bits: int = BYTE_BITS,
+        total_bits: int = ACCUMULATOR_BITS,
+        bias_bits: int = ACCUMULATOR_BITS,
+        site: str = "",
+    ):
         if multipliers not in (0, 1, 2):
             raise ValueError(f"multipliers must be 0, 1 or 2, not {multipliers!r}")
         self._multipliers = multipliers
+        self._bits, self._total_bits = bits, total_bits
         self._site = site
         super().__init__(
             {
-                "i_sum": In(signed(ACCUMULATOR_BITS)),
+                "i_sum": In(signed(total_bits)),
                 "i_negative": In(1),
                 "i_upper": In(1),
-                "i_channel": In(Channel),
-                "i_range": In(OutputRange),
-                "o": Out(signed(8)),
+                "i_channel": In(Channel(bias_bits)),
+                "i_range": In(OutputRange(bits)),
+                "o": Out(signed(bits)),
             }
         )
 
@@ -113,10 +120,8 @@ class RequantizeLane(wiring.Component):
         average, once, wide = self.i_range.average, self.i_range.round_once, self.i_range.wide
 
         channel, negative = self.i_channel, self.i_negative
-        x = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
-        m.d.sync += x.eq(
-            add(m, platform, channel.bias, self.i_sum, signed(ACCUMULATOR_BITS), name="biased", y_flip=negative, carry=negative)
-        )
+        x = Signal(signed(self._total_bits), reset_less=True)
+        m.d.sync += x.eq(add(m, platform, channel.bias, self.i_sum, x.shape(), name="biased", y_flip=negative, carry=negative))
         twice = delay(m, ~average & ~once & (channel.shift < 0) & ~self.i_upper, 1, name="twice")
         nudge = delay(m, Cat(twice, twice & (x < 0)).as_signed(), 1, name="nudge")  # in units of 2**30
         multiplier = delay(m, channel.multiplier, 2, name="multiplier")
@@ -127,7 +132,7 @@ class RequantizeLane(wiring.Component):
         product = multiply(m, platform, part, multiplier, nudge)
         # In the cycle of the lower part's product this is the upper part's.
         before = delay(m, product, 1, name="before")
-        bits = _PRODUCT_BITS - _LOWER_BITS
+        bits = self._total_bits + MULTIPLIER_BITS - _LOWER_BITS
         total = Signal(signed(bits), reset_less=True)
         m.d.sync += total.eq(
             add(
@@ -142,26 +147,27 @@ class RequantizeLane(wiring.Component):
         )
 
         places = delay(m, (MAX_LEFT_SHIFT - channel.shift)[:6], _SUM_CYCLES, name="places")
-        shifted, outside = _shift(m, total[_DROPPED - _LOWER_BITS :].as_signed(), places, _RESULT_BITS)
+        result_bits = self._bits + _MORE_BITS
+        shifted, outside = _shift(m, total[_DROPPED - _LOWER_BITS :].as_signed(), places, result_bits)
         sign = delay(m, total[-1], len(_SHIFT_STAGES) + 1, name="sign")
 
         # The half that rounds is a carry out of the bit below the unit.
         negative = delay(m, negative, _SUM_CYCLES + len(_SHIFT_STAGES), name="negative")
-        doubled = Signal(signed(_RESULT_BITS + 1), reset_less=True)
+        doubled = Signal(signed(result_bits + 1), reset_less=True)
         half = Cat(shifted[0] & ~average, shifted[1:]).as_signed()
         point = Cat(Const(1, 1), self.i_range.zero_point).as_signed()
         m.d.sync += doubled.eq(add(m, platform, point, half, doubled.shape(), name="pointed", y_flip=negative))
         placed = doubled[1:].as_signed()
 
         # Comparisons are signs of differences; what is outside may be on the other side.
-        difference = signed(_RESULT_BITS + 1)
+        difference = signed(result_bits + 1)
         under = add(m, platform, placed, self.i_range.low, difference, name="under", y_flip=Const(1, 1), carry=1)
         over = add(m, platform, self.i_range.high, placed, difference, name="over", y_flip=Const(1, 1), carry=1)
         signs = delay(m, Cat(under[-1], over[-1]), 1, name="signs")
         away = delay(m, Cat(outside & sign, outside & ~sign), 1, name="away")
         below, above = delay(m, Mux(away.any(), away, signs), 1, name="range")
-        inside = delay(m, placed[:8], 2, name="inside")
-        result = Signal(signed(8), reset_less=True)
+        inside = delay(m, placed[: self._bits], 2, name="inside")
+        result = Signal(signed(self._bits), reset_less=True)
         m.d.sync += result.eq(Mux(below, self.i_range.low, Mux(above, self.i_range.high, inside)))
         m.d.comb += self.o.eq(result)
         return m

@@ -101,6 +101,8 @@ def test_refused_names(name, words):
         ({"row_groups": 5}, "4 rows do not make 5 row_groups: one has none"),
         ({"row_groups": 3}, "4 rows do not make 3 row_groups: one has none"),
         ({"carry_rows": 5}, "carry_rows must be at most rows, not 5"),
+        ({"widest_bits": 10}, "widest_bits must be 8 or 16, not 10"),
+        ({"widest_bits": 16, "carry_rows": 1}, "carry_rows must be 0 where widest_bits is 16, not 1"),
         ({"weight_depth": 1}, "weight_depth must be 2 or more, not 1"),
         ({"weight_depth": 2.0}, "weight_depth must be a positive integer, not 2.0"),
     ],

@@ -143,5 +143,5 @@ def test_channel_parameters():
     """Three words a channel hold what the requantizer takes: a shift of six bits, a bias of 29, a multiplier of 31."""
     assert CHANNEL_WORDS == 3
     for shift in (-31, 0, isa.MAX_LEFT_SHIFT):
-        channel = Channel.const({"shift": shift, "bias": -(2**28), "multiplier": 2**31 - 1})
+        channel = Channel().const({"shift": shift, "bias": -(2**28), "multiplier": 2**31 - 1})
         assert (channel.shift, channel.bias, channel.multiplier) == (shift, -(2**28), 2**31 - 1)

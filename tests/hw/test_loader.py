@@ -7,13 +7,16 @@ from celosia.hw.config import preset
 from celosia.hw.isa import Command, Header
 from celosia.hw.loader import Loader
 
-CONFIG = replace(preset("mini"), weight_depth=64, program_words=128)
+CONFIG = replace(preset("mini"), weight_depth=64, program_words=128, widest_bits=16)
+BYTES = replace(CONFIG, widest_bits=8)
 UNKNOWN = (max(command.value for command in Command) + 1, 77, 255)
+WHOLE = (Command.LOAD_WHOLE_WEIGHTS, Command.STREAM_WHOLE_WEIGHTS)
 
 STREAMS = ("weights", "channels", "depthwise")
 PAYLOAD_OF = {
     Command.LOAD_WEIGHTS: "weights",
     Command.STREAM_WEIGHTS: "weights",
+    **dict.fromkeys(WHOLE, "weights"),
     Command.LOAD_CHANNELS: "channels",
     Command.LOAD_DEPTHWISE: "depthwise",
 }
@@ -27,12 +30,14 @@ def words_of(packets):
         yield from payload
 
 
-def events_of(packets):
+def events_of(packets, config=CONFIG):
     """What the packets mean, by the command set's own comments."""
     for number, address, payload in packets:
         command = Command(number) if number not in UNKNOWN else Command.NOP
-        if command in (Command.LOAD_WEIGHTS, Command.LOAD_CHANNELS, Command.LOAD_DEPTHWISE):
-            yield (command.name.lower(), address)
+        if command in WHOLE and not config.doubles:
+            continue
+        if command in (Command.LOAD_WEIGHTS, Command.LOAD_CHANNELS, Command.LOAD_DEPTHWISE, WHOLE[0]):
+            yield (command.name.lower().replace("_whole", ""), address)
         if command is Command.START:
             yield ("start", address)
         if command is Command.SET_RING:
@@ -44,15 +49,15 @@ def events_of(packets):
             elif command is Command.LOAD_PROGRAM:
                 yield ("program", (address + index) % CONFIG.program_words, word)
             elif command in PAYLOAD_OF:
-                yield (PAYLOAD_OF[command], command is Command.STREAM_WEIGHTS, word)
+                yield (PAYLOAD_OF[command], command in (Command.STREAM_WEIGHTS, WHOLE[1]), command in WHOLE, word)
 
 
 class Rig:
     """A loader whose receivers pause as `stalls` says, and everything that it told them."""
 
-    def __init__(self, bench, stalls):
+    def __init__(self, bench, stalls, config=CONFIG):
         self.bench = bench
-        self.loader = Loader(CONFIG)
+        self.loader = Loader(config)
         self.pauses = {name: bench.pauses(stalls) for name in (*STREAMS, "starts", "activations", "idle")}
         self.events = []
         self.idle = 0
@@ -84,7 +89,7 @@ class Rig:
         for name in STREAMS:
             stream = getattr(loader, name)
             if ctx.get(stream.valid) and ctx.get(stream.ready):
-                events.append((name, bool(ctx.get(loader.ring)), ctx.get(stream.payload)))
+                events.append((name, bool(ctx.get(loader.ring)), bool(ctx.get(loader.whole)), ctx.get(stream.payload)))
         if ctx.get(loader.starts.valid) and ctx.get(loader.starts.ready):
             events.append(("start", ctx.get(loader.starts.payload)))
 
@@ -102,19 +107,20 @@ def draw(rng, command):
     return number, address, rng.integers(0, 1 << 32, count).tolist()
 
 
+@pytest.mark.parametrize("config", [CONFIG, BYTES], ids=["16 bits", "8 bits"])
 @pytest.mark.parametrize("receivers", ["none", "random", "bursty"])
-def test_random_packets(bench, stalls, receivers):
+def test_random_packets(bench, stalls, receivers, config):
     """Every command several times, in any order, unknown ones too."""
     rng = bench.rng
     commands = [*Command, *UNKNOWN] * 3
     packets = [draw(rng, commands[at]) for at in rng.permutation(len(commands))]
-    rig = Rig(bench, receivers)
+    rig = Rig(bench, receivers, config)
 
     async def host(ctx):
         await bench.send(ctx, rig.loader.i, words_of(packets), bench.pauses(stalls))
 
     rig.run(host)
-    assert rig.events == list(events_of(packets))
+    assert rig.events == list(events_of(packets, config))
 
 
 @pytest.mark.parametrize("command", [*Command, *UNKNOWN], ids=str)

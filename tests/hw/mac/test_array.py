@@ -50,8 +50,9 @@ def random_steps(rng, count, bubbles):
     return steps
 
 
-def simulate(bench, config, weights, steps, addresses, activations, loading=()):
-    """What `o` gives: {cycle of the step with `last`: (marks, sums)}, after the banks took `weights`."""
+def simulate(bench, config, weights, steps, addresses, activations, loading=(), whole=False):
+    """What `o` gives: {cycle of the step with `last`: (marks, sums)}, after the banks took `weights`; with `whole`, those of 16
+    bits, as their bytes."""
     array = SystolicArray(config)
     assert array.latency == SystolicArray.latency_of(config)
     assert array.latency == SystolicArray.INPUT_LATENCY + config.rows + config.row_groups + PairCell.LATENCY + config.pairs
@@ -59,6 +60,9 @@ def simulate(bench, config, weights, steps, addresses, activations, loading=()):
     results = {}
 
     async def testbench(ctx):
+        if whole:
+            ctx.set(array.whole, 1)
+            ctx.set(array.load.whole, 1)
         for load in loads(weights, range(len(weights))):
             bench.put(ctx, array.load, **load)
             await ctx.tick()
@@ -105,6 +109,21 @@ def test_array_is_a_matrix_product(bench, config, bubbles):
     activations[rng.random(len(steps)) < 0.2] = -128
     results = simulate(bench, config, weights, steps, addresses, activations)
     assert results == expected(weights, steps, addresses, activations)
+
+
+@pytest.mark.parametrize("config", [MINI, GROUPS], ids=["4x4", "3 groups"])
+def test_weights_of_sixteen_bits(bench, config):
+    """A weight for each pair of columns: the sums of the first ones."""
+    rng, config = bench.rng, replace(config, widest_bits=16)
+    weights = rng.integers(-(2**15), 2**15, (8, config.rows, config.pairs)).astype(np.int16)
+    weights[0], weights[1] = -(2**15), 2**15 - 1
+    steps = random_steps(rng, 60, 0.2)
+    addresses = rng.integers(0, 8, len(steps))
+    activations = rng.integers(-128, 128, (len(steps), config.rows)).astype(np.int8)
+    activations[rng.random(len(steps)) < 0.2] = -128
+    results = simulate(bench, config, weights.view(np.int8), steps, addresses, activations, whole=True)
+    firsts = {cycle: (marks, sums[::2]) for cycle, (marks, sums) in results.items()}
+    assert firsts == expected(weights, steps, addresses, activations)
 
 
 def test_weights_load_while_the_array_works(bench):

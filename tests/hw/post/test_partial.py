@@ -9,23 +9,27 @@ from celosia.hw.engine import Marks
 from celosia.hw.post.partial import PartialSums
 
 CONFIG = replace(preset("mini"), name="partial", partial_depth=16)
+DOUBLE = replace(CONFIG, widest_bits=16)
 
 
 HALF = 2 ** (CONFIG.accumulator_bits - 1)
 
 
-def wrap(value):
-    return (value + HALF) % (2 * HALF) - HALF
+def wrap(value, bits=CONFIG.total_bits):
+    half = 1 << (bits - 1)
+    return (value + half) % (2 * half) - half
 
 
-def run_pieces(bench, pieces, gap):
-    """Runs (add, keep, sums) one after another; returns what came out of each and whether `kept` was seen."""
-    unit = PartialSums(CONFIG)
+def run_pieces(bench, pieces, gap, config=CONFIG, scaled=()):
+    """Runs (add, keep, sums) one after another, those in `scaled` with `scale`; returns what came out of each and whether
+    `kept` was seen."""
+    unit = PartialSums(config)
     outputs = []
 
     async def testbench(ctx):
-        for add, keep, sums in pieces:
+        for index, (add, keep, sums) in enumerate(pieces):
             ctx.set(unit.add, add)
+            ctx.set(unit.scale, index in scaled)
             ctx.set(unit.keep, keep)
             ctx.set(unit.start, 1)
             await ctx.tick()
@@ -65,3 +69,21 @@ def test_pieces_add_up(bench, gap, depth):
     finished = [values for (_, keep, _), values in zip(pieces, outputs, strict=True) if not keep]
     for layer, values in zip(layers, finished, strict=True):
         np.testing.assert_array_equal(values, wrap(sum(layer)))
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.6])
+def test_upper_bytes_first(bench, gap):
+    """Layers whose sums of upper bytes, in one or two pieces, count 256 times those of lower bytes."""
+    layers = [[bench.rng.integers(-HALF, HALF, (16, DOUBLE.cols)) for _ in range(count)] for count in (2, 3, 4, 2)]
+    pieces = [(index > 0, index + 1 < len(layer), sums) for layer in layers for index, sums in enumerate(layer)]
+    scaled, expected, place = set(), [], 0
+    for layer in layers:
+        last_upper = (len(layer) - 1) // 2  # the piece whose totals are kept times 2**8
+        scaled.add(place + last_upper)
+        upper, lower = sum(layer[: last_upper + 1]), sum(layer[last_upper + 1 :])
+        expected.append(wrap(256 * upper + lower, DOUBLE.total_bits))
+        place += len(layer)
+    outputs = run_pieces(bench, pieces, gap, DOUBLE, scaled)
+    finished = [values for (_, keep, _), values in zip(pieces, outputs, strict=True) if not keep]
+    for values, wanted in zip(finished, expected, strict=True):
+        np.testing.assert_array_equal(values, wanted)

@@ -11,7 +11,7 @@ from celosia.hw.memory.activations import ActivationMemory
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.post.post import PostProcessor
-from celosia.sim.golden import requantize, requantize_once
+from celosia.sim.golden import requantize, requantize_once, requantize_wide, split_bytes
 
 MINI = preset("mini")
 CONFIGS = {
@@ -93,7 +93,8 @@ class Post:
         self.bench.put(ctx, unit, load_at=1, load_entry=entry)
         await ctx.tick()
         ctx.set(unit.load_at, 0)
-        words = np.asarray(channels, np.int64).reshape(-1) & 0xFFFFFFFF
+        shift, bias, multiplier = np.asarray(channels, np.int64).reshape(-1, 3).T
+        words = np.stack([shift & 0xFF | bias >> 32 << 8, bias, multiplier], axis=1).reshape(-1) & 0xFFFFFFFF
         await self.bench.send(ctx, unit.channels, words.tolist(), self.bench.pauses("none"))
         await self.bench.ticks(ctx, ChannelParameters.load_latency_of(self.config))
 
@@ -186,5 +187,49 @@ def test_partial_sums(bench, name):
                 if index < 2:
                     assert not post.memory
             assert post.memory == expected_bytes(config, fields, channels, sums)
+
+    bench.run(post.unit, testbench)
+
+
+@pytest.mark.parametrize("whole", [0, 1])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_results_of_sixteen_bits(bench, name, whole):
+    """Upper bytes in one piece, then lower ones, whose results are written as two planes; `whole` takes every other sum."""
+    config = replace(CONFIGS[name], widest_bits=16, partial_depth=32)
+    post, rng, lanes = Post(bench, config), bench.rng, config.cols // (1 + whole)
+
+    async def testbench(ctx):
+        for index in range(8):
+            fields, _, sums = draw_layer(rng, config)
+            tiles, _, columns, _ = sums.shape
+            last = int(rng.integers(1, lanes + 1))
+            outputs = (tiles - 1) * lanes + last
+            fields |= {"write_column_stride": outputs, "write_row_stride": columns * outputs + int(rng.integers(3))}
+            low, high = (-(2**15), 2**15 - 1) if index % 2 else sorted(rng.integers(-(2**15), 2**15, 2).tolist())
+            fields |= {"last_lanes": last, "zero_point": 0, "round_once": True, "wide": True, "whole": whole}
+            upper, lower = rng.integers(-(2**28), 2**28, (2, *sums.shape))
+            shift, multiplier = rng.integers(-22, -12, tiles * config.cols), rng.integers(2**30, 2**31, tiles * config.cols)
+            bias = rng.integers(-(2**34), 2**34, tiles * config.cols)
+            await post.load(ctx, fields["tile_base"], np.stack([shift, bias, multiplier], axis=1))
+            await post.layer(ctx, {**fields, "partial_out": True, "scaled": True}, upper, 2)
+            assert not post.memory
+            stride = int(rng.integers(2000, 4000))
+            range_of = {"operand": {"bytes": {"write_stride": stride, "low": low, "high": high}}, "double": True}
+            await post.layer(ctx, {**fields, **range_of, "partial_in": True, "low": 0, "high": 0}, lower, 2)
+            biases, shifts, multipliers = (
+                values.reshape(tiles, 1, 1, config.cols)[..., :lanes] for values in (bias, shift, multiplier)
+            )
+            totals = (256 * upper + lower)[..., :: 1 + whole] + biases
+            values = requantize_wide(totals, multipliers, shifts, 0, low, high, once=True)
+            expected = {}
+            for (tile, row, column, lane), value in np.ndenumerate(values):
+                if tile + 1 < tiles or lane < last:
+                    address = fields["write_address"] + tile * lanes + lane
+                    address += row * fields["write_row_stride"] + column * fields["write_column_stride"]
+                    for place, byte in zip((0, stride), split_bytes(value)[[0, -1]].tolist(), strict=True):
+                        expected[(address + place) % config.activation_bytes] = byte
+            assert post.memory == expected, fields
+            (done,) = post.done
+            assert post.last_write + ActivationMemory.WRITE_LATENCY <= done
 
     bench.run(post.unit, testbench)

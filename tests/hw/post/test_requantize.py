@@ -53,9 +53,9 @@ def wrap(value):
     return (np.asarray(value, np.int64) + half) % 2**ACCUMULATOR_BITS - half
 
 
-def simulate(bench, cases, *, wide, **output_range):
+def simulate(bench, cases, *, wide, sizes=None, **output_range):
     """The lane's answers to (sum, bias, multiplier, shift), one a pass; each must come at the class's latency."""
-    lane = RequantizeLane(multipliers=bench.multipliers)
+    lane = RequantizeLane(multipliers=bench.multipliers, **(sizes or {}))
     average = output_range.get("average", 0)
     passes = 1 + wide
     results = []
@@ -75,7 +75,7 @@ def simulate(bench, cases, *, wide, **output_range):
             await ctx.tick()
 
     bench.run(lane, testbench)
-    return np.array(results, np.int8)
+    return np.array(results, np.int16 if sizes else np.int8)
 
 
 def check(bench, cases, golden, *, round_once, zero_point=0, low=-128, high=127):
@@ -174,7 +174,42 @@ def test_average_divides_halves_away_from_zero(bench, low, high):
     assert results.tolist() == [expected[index] for index in narrow]
 
 
+DOUBLE = {"bits": 16, "total_bits": 39, "bias_bits": 35}
+
+
+def rounded(x, multiplier, shift, *, once):
+    """Python's integers have room for 39 times 31 bits."""
+    left, right = max(shift, 0), max(-shift, 0)
+    if once:
+        return (x * multiplier + (1 << (30 - shift))) >> (31 - shift)
+    high = ((x << left) * multiplier + (1 << 30)) >> 31
+    half = (1 << right) >> 1
+    return (high + half - (high < 0 and half > 0)) >> right
+
+
+@pytest.mark.parametrize("once", [0, 1])
+@pytest.mark.parametrize(("low", "high"), [(-(2**15), 2**15 - 1), (0, 2**15 - 1), (-300, 20000)])
+def test_results_of_sixteen_bits(bench, once, low, high):
+    """Sums that spread over all 39 bits, biases over 35; results next to halves, and far outside."""
+    rng, cases, expected = bench.rng, [], []
+    for index in range(1500):
+        shift, multiplier = int(rng.integers(-31, MAX_LEFT_SHIFT + 1)), int(rng.integers(2**30, 2**31))
+        if index % 3 == 0:
+            x = int(rng.integers(-(2**38), 2**38)) >> int(rng.integers(0, 38))
+        else:
+            x = round(int(rng.integers(-70000, 70000)) / 2 / (multiplier * 2.0 ** (shift - 31))) + int(rng.integers(-1, 2))
+        x = min(max(x, -(2**38)), 2**38 - 1)
+        bias = int(rng.integers(-(2**34), 2**34)) >> int(rng.integers(0, 34))
+        total = (x - bias + 2**38) % 2**39 - 2**38
+        cases.append((total, bias, multiplier, shift))
+        expected.append(min(max(rounded(x, multiplier, shift, once=once), low), high))
+    results = simulate(bench, cases, wide=1, sizes=DOUBLE, low=low, high=high, round_once=once)
+    assert results.tolist() == expected
+    assert len(set(expected)) > 400
+
+
+@pytest.mark.parametrize("sizes", [{}, DOUBLE], ids=["8 bits", "16 bits"])
 @pytest.mark.parametrize("multipliers", KINDS)
-def test_the_ecp5_gets_the_same_lane(multipliers):
+def test_the_ecp5_gets_the_same_lane(multipliers, sizes):
     """Its carry chains and multipliers beside the portable form, with inputs of all kinds."""
-    assert first_difference(lambda: RequantizeLane(multipliers=multipliers), cycles=5000) is None
+    assert first_difference(lambda: RequantizeLane(multipliers=multipliers, **sizes), cycles=5000) is None
