@@ -93,6 +93,8 @@ class FabricDevice:
                 value = golden.pack_bits(value).view(np.int8)
             elif tensor.planes:
                 value = golden.pack_planes(value, tensor.planes).view(np.int8)
+            elif tensor.doubled:
+                value = golden.split_bytes(value)
             words = activations_packet(segment.memory.addresses[name], value)
             self._send(words)
             self._cycles_io += len(words)
@@ -127,11 +129,13 @@ class FabricDevice:
         for result in program.results:
             _, payload = take(Answer.RESULT, result.words)
             tensor = self._schedule.graph.tensors[result.tensor]
-            content = payload.view(np.int8)[: tensor.stored_bytes]
+            content: Array = payload.view(np.int8)[: tensor.stored_bytes]
             if tensor.packed:
                 content = golden.unpack_bits(content.view(np.uint8))
             elif tensor.planes:
                 content = golden.unpack_planes(content.view(np.uint8).reshape(tensor.planes, -1))
+            elif tensor.doubled:
+                content = golden.join_bytes(content, tensor.size)
             values[result.tensor] = content.reshape(tensor.shape).copy()
             self._cycles_io += PACKET_WORDS + result.words
         total, payload = take(Answer.DONE, RECORD_WORDS * len(program.records))

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..hw.config import BYTE_BITS, FabricConfig
-from ..hw.isa import CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Descriptor, Operation
+from ..hw.isa import CHANNEL_BIAS_PLACE, CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Descriptor, Operation
+from ..sim import golden
 from .ir import Graph, Int8Array
 from .jobs import Job
 from .lowering import Channels
-from .programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, Result, all_stay, cut
+from .programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, Result, all_stay, cut, streamed_runs
 from .schedule import Schedule, Segment
 from .transport import Words
 
@@ -87,6 +88,7 @@ class _Emitter:
         self._weights: list[Words] = []
         self._next_word = 0
         self._identity: int | None = None
+        self._bases: dict[tuple[str, int], int] = {}  # of weights that stay, by node and first tile
 
     def run(self) -> Commands:
         config = self._config
@@ -108,13 +110,12 @@ class _Emitter:
                     loads = []
                 else:
                     loads = [packet(Command.WAIT, 0), *loads]
-                ring_words = self._plan.ring_size * config.word_bytes // 4
-                ahead, rest = stream[:ring_words], stream[ring_words:]
+                ahead, rest = self._streamed(draft, stream)
                 ready.append(
                     Program(
-                        before=_join([*loads, *_stream_packets(ahead)]),
+                        before=_join([*loads, *ahead]),
                         start=start,
-                        after=_join(_stream_packets(rest)),
+                        after=_join(rest),
                         results=draft.results,
                         records=draft.records,
                     )
@@ -163,14 +164,28 @@ class _Emitter:
             loads.append(packet(Command.LOAD_DEPTHWISE, first_depthwise, _join(taps)))
         return loads, packet(Command.START, word), _join(stream)
 
+    def _streamed(self, draft: Draft, stream: Words) -> tuple[list[Words], list[Words]]:
+        """Packets of a program's weights that stream: those that the ring has room for, and the rest."""
+        word, begin = self._config.word_bytes // 4, 0
+        parts: tuple[list[Words], list[Words]] = ([], [])
+        for packets, runs in zip(parts, streamed_runs(draft.jobs, self._plan.ring_size), strict=True):
+            for whole, count in runs:
+                packets += _stream_packets(stream[begin : begin + count * word], whole=whole)
+                begin += count * word
+        return parts
+
     def _keep(self, job: Job) -> int:
         """Places a job's words in the weight buffer for good; the identity word of pooling is kept once."""
         if job.layer.repeat and self._identity is not None:
             return self._identity
+        if job.again:
+            return self._bases[job.layer.node.name, job.first_tile]
         base = self._next_word
         words = job.weights
-        self._weights.append(packet(Command.LOAD_WEIGHTS, base, as_words(words)))
+        command = Command.LOAD_WHOLE_WEIGHTS if job.layer.whole else Command.LOAD_WEIGHTS
+        self._weights.append(packet(command, base, as_words(words)))
         self._next_word += len(words)
+        self._bases[job.layer.node.name, job.first_tile] = base
         if job.layer.repeat:
             self._identity = base
         return base
@@ -189,7 +204,11 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
         + piece.chunk * cols
         + (job.first_tile * cols if layer.diagonal else 0)
     )
-    source = addresses[layer.inputs[0]]
+    source, pad_value = addresses[layer.inputs[0]], layer.pad_value
+    if layer.passes > 1:
+        upper, lower = golden.split_bytes(np.array([pad_value]))[[0, -1]].tolist()
+        source += golden.plane_stride(graph.tensors[layer.inputs[0]].size) if job.lower else 0
+        pad_value = lower if job.lower else upper
     kernel_row_stride = layer.kernel_row_step * layer.row_pitch
     operands: dict[str, Any] = {}
     if layer.add is not None:
@@ -234,14 +253,21 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
             }
         }
         operands.setdefault("pace", job.walk.result_pace(config))
+    low, high, double = layer.low, layer.high, layer.double and not job.partial_out
+    if layer.double:
+        stride = golden.plane_stride(graph.tensors[layer.output].size)
+        operands["operand"] = {"bytes": {"write_stride": stride, "low": low, "high": high}}
+        operands.setdefault("pace", job.walk.result_pace(config))
+        low = high = 0
     # Addresses of bits: the requantizer's count bits, the XNOR engine's bytes.
-    target, first_column = addresses[layer.output], job.first_tile * cols
+    outputs = cols // 2 if layer.whole else cols
+    target, first_column = addresses[layer.output], job.first_tile * outputs
     if layer.binary and layer.operation is not Operation.XNOR:
         target *= BYTE_BITS
     elif layer.binary:
         first_column //= BYTE_BITS
     last_tile = job.first_tile + job.tiles == layer.tiles
-    lanes = channels - (layer.tiles - 1) * cols if last_tile else cols
+    lanes = channels - (layer.tiles - 1) * outputs if last_tile else outputs
     return descriptor_words(
         operation=layer.operation,
         diagonal=layer.diagonal,
@@ -253,8 +279,11 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
         round_once=layer.round_once,
         wide=layer.wide,
         binary=layer.binary,
+        double=double,
+        scaled=job.scaled,
+        whole=layer.whole,
         chunk_stride=chunk_stride,
-        pad_value=layer.pad_value,
+        pad_value=pad_value,
         row_address=source + row * layer.row_pitch,
         column_start=column,
         column_limit=layer.column_limit,
@@ -279,23 +308,24 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
         write_column_stride=layer.write_column_stride,
         write_row_stride=layer.write_row_stride,
         zero_point=layer.zero_point,
-        low=layer.low,
-        high=layer.high,
+        low=low,
+        high=high,
         **operands,
     )
 
 
 def _channel_words(channels: Channels) -> Words:
-    """Three words a channel: shift, bias, multiplier."""
-    table = np.stack([channels.shift, channels.bias, channels.multiplier], axis=1)
+    """Three words a channel: shift and the rest of the bias, bias, multiplier."""
+    shift = channels.shift.astype(np.int64) & ((1 << CHANNEL_BIAS_PLACE) - 1)
+    rest = channels.bias >> 32 << CHANNEL_BIAS_PLACE
+    table = np.stack([shift | rest, channels.bias, channels.multiplier], axis=1)
     assert table.shape[1] == CHANNEL_WORDS
-    return np.ascontiguousarray(table, dtype=np.int32).reshape(-1).view(np.uint32)
+    return (table & 0xFFFFFFFF).astype(np.uint32).reshape(-1)
 
 
-def _stream_packets(words: Words) -> list[Words]:
-    return [
-        packet(Command.STREAM_WEIGHTS, 0, words[begin : begin + PAYLOAD_LIMIT]) for begin in range(0, len(words), PAYLOAD_LIMIT)
-    ]
+def _stream_packets(words: Words, *, whole: bool) -> list[Words]:
+    command = Command.STREAM_WHOLE_WEIGHTS if whole else Command.STREAM_WEIGHTS
+    return [packet(command, 0, words[begin : begin + PAYLOAD_LIMIT]) for begin in range(0, len(words), PAYLOAD_LIMIT)]
 
 
 def _join(parts: Sequence[Words]) -> Words:

@@ -3,6 +3,7 @@
 layer --> resident tiles
       --> streamed tiles, whole, where the ring holds one's weights or each serves one result
       --> else block by block of results, piece by piece of the reduction, partial sums in between
+      --> of 16 bits, block by block too: upper bytes first, then lower ones
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ class Job:
     piece                   part of the reduction
     streamed                the weights come through the ring
     partial_in, partial_out partial sums wait before, or after it
+    lower                   of numbers of 16 bits it reads the lower bytes
+    scaled                  the partial sums that wait after it are those of upper bytes
+    again                   its weights are those of a job before it
     """
 
     layer: Layer
@@ -34,6 +38,9 @@ class Job:
     streamed: bool
     partial_in: bool = False
     partial_out: bool = False
+    lower: bool = False
+    scaled: bool = False
+    again: bool = False
 
     @property
     def weights(self) -> Int8Array:
@@ -80,6 +87,7 @@ class Job:
             tiles=self.tiles,
             kept=self.partial_out,
             streamed=self.streamed,
+            writes=1 if self.partial_out else self.layer.walk.writes,
         )
 
     @property
@@ -132,6 +140,11 @@ def jobs_of(layer: Layer, resident_tiles: int, ring_size: int, config: FabricCon
         for first in range(begin, end, limit if not layer.repeat else end - begin):
             yield first, min(limit, end - first) if not layer.repeat else end - first
 
+    if layer.passes > 1:
+        for begin, end, streamed in ((0, resident_tiles, False), (resident_tiles, layer.tiles, True)):
+            pieces = _pieces(whole, max(1, ring_size // 2)) if streamed and layer.steps > ring_size else [whole]
+            yield from _in_passes(layer, range(begin, end), pieces, streamed, config)
+        return
     if layer.weights is None or layer.repeat:
         for first, count in ranges(0, layer.tiles):
             yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=False, block=everything)
@@ -159,6 +172,29 @@ def jobs_of(layer: Layer, resident_tiles: int, ring_size: int, config: FabricCon
                     partial_out=index + 1 < len(pieces),
                     block=block,
                 )
+
+
+def _in_passes(layer: Layer, tiles: range, pieces: list[Piece], streamed: bool, config: FabricConfig) -> Iterator[Job]:
+    """Some tiles of a layer of 16 bits: two passes for each as many results as there is room for partial sums."""
+    count = min(max(config.partial_depth // layer.results, 1), config.tile_depth)
+    for first in tiles[::count]:
+        for number, block in enumerate(_blocks(layer, config.partial_depth)):
+            for lower in (False, True):
+                for index, piece in enumerate(pieces):
+                    last = index + 1 == len(pieces)
+                    yield Job(
+                        layer=layer,
+                        first_tile=first,
+                        tiles=min(count, tiles.stop - first),
+                        block=block,
+                        piece=piece,
+                        streamed=streamed,
+                        partial_in=lower or index > 0,
+                        partial_out=not (lower and last),
+                        lower=lower,
+                        scaled=last and not lower,
+                        again=number > 0 or lower,
+                    )
 
 
 def _pieces(whole: Piece, limit: int) -> list[Piece]:

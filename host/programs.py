@@ -84,6 +84,20 @@ def cut(jobs: Sequence[Job], outputs: Sequence[str], graph: Graph, config: Fabri
     return [*drafts, Draft(jobs=tuple(taken), results=stores)]
 
 
+def streamed_runs(jobs: Sequence[Job], ahead: int) -> tuple[list[tuple[bool, int]], list[tuple[bool, int]]]:
+    """Words of weights that stream, in order: up to `ahead` of them, and the rest, as (whether of 16 bits, how many)."""
+    parts: tuple[list[tuple[bool, int]], list[tuple[bool, int]]] = ([], [])
+    for job in jobs:
+        words = job.walk.words if job.streamed else 0
+        for part, count in zip(parts, (min(ahead, words), words - min(ahead, words)), strict=True):
+            if count and part and part[-1][0] == job.layer.whole:
+                part[-1] = (job.layer.whole, part[-1][1] + count)
+            elif count:
+                part.append((job.layer.whole, count))
+        ahead -= min(ahead, words)
+    return parts
+
+
 def all_stay(drafts: Sequence[Draft], config: FabricConfig) -> bool:
     """Whether the fabric holds all programs with their channel parameters at once; else each is loaded when it is due."""
     return (

@@ -23,6 +23,9 @@ STARVED = "mini,weight_depth=8,partial_depth=8,tile_depth=8,program_words=144,re
 BINARY = "mini,rows=8,cols=8,requant_lanes=8,xnor_pixels=4"
 """With an XNOR engine that takes up to four planes of bits, as small as that can be."""
 
+WIDE = "mini,widest_bits=16"
+"""Takes numbers of 16 bits."""
+
 
 @cache
 def fabric_of(name: str) -> FabricConfig:
@@ -35,15 +38,16 @@ def fabric_of(name: str) -> FabricConfig:
 
 
 def run_samples(graph: Graph, name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, Counters]:
-    """The graph's one output for samples of its input `x`, of the fabric and of the golden models, and what was counted."""
+    """The graph's one output for samples of its input, of the fabric and of the golden models, and what was counted."""
     config = fabric_of(name)
+    (source,) = graph.inputs
     device = FabricDevice(graph, config, Simulator(config))
     try:
-        found = np.concatenate([device.infer({"x": sample[np.newaxis]})[graph.outputs[0]] for sample in x])
+        found = np.concatenate([device.infer({source: sample[np.newaxis]})[graph.outputs[0]] for sample in x])
         counted = device.counters()
     finally:
         device.close()
-    return found, reference.run(graph, {"x": x})[graph.outputs[0]], counted
+    return found, reference.run(graph, {source: x})[graph.outputs[0]], counted
 
 
 def check_network(model: bytes, fabric: str, *, seed: int = 1, samples: int = 2) -> Counters:

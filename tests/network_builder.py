@@ -20,7 +20,7 @@ _CLIPS = {"NONE": (-np.inf, np.inf), "RELU": (0.0, np.inf), "RELU6": (0.0, 6.0),
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Activation:
-    """A tensor of the network under construction. `values` are int8, the calibration samples in the first axis."""
+    """A tensor of the network under construction. `values` are integers, the calibration samples in the first axis."""
 
     index: int
     scale: float
@@ -49,11 +49,23 @@ class Network:
     rng: where weights, biases, spreads of scales and odd zero points come from.
     macs: useful multiply-accumulates so far, for those who keep to a budget.
     weight_type: "int8" or "int4", whose largest weight is 7.
+    activation_type, bias_type: "int8" with "int32", or "int16" with "int64" or "int32".
     """
 
-    def __init__(self, rng: np.random.Generator, description: str = "a random network", *, weight_type: str = "int8") -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        description: str = "a random network",
+        *,
+        weight_type: str = "int8",
+        activation_type: str = "int8",
+        bias_type: str = "int32",
+    ) -> None:
         self.rng = rng
         self._weight_type = weight_type
+        self._type = np.dtype(activation_type)
+        self._limits = np.iinfo(activation_type)
+        self._bias_type = bias_type
         self.macs = 0
         self._writer = ModelWriter(description)
         self._inputs: list[int] = []
@@ -62,14 +74,16 @@ class Network:
     def input(
         self, shape: tuple[int, ...], *, scale: float | None = None, zero_point: int | None = None, samples=None
     ) -> Activation:
-        """The network's input. `samples`, int8 (N, ...), calibrate it; uniform noise does if there are none."""
+        """The network's input. `samples` (N, ...) calibrate it; uniform noise does if there are none."""
         scale = float(self.rng.uniform(0.004, 0.1)) if scale is None else scale
         zero_point = int(self.rng.integers(-128, 128)) if zero_point is None else zero_point
+        if self._type != np.int8:
+            zero_point = 0
         if samples is None:
-            samples = self.rng.integers(-128, 128, (_SAMPLES, *shape[1:]))
-        index = self._writer.tensor(self._name("input"), shape, scale=scale, zero_point=zero_point)
+            samples = self.rng.integers(self._limits.min, self._limits.max + 1, (_SAMPLES, *shape[1:]))
+        index = self._writer.tensor(self._name("input"), shape, self._type.name, scale=scale, zero_point=zero_point)
         self._inputs.append(index)
-        return Activation(index=index, scale=scale, zero_point=zero_point, values=np.asarray(samples, np.int8))
+        return Activation(index=index, scale=scale, zero_point=zero_point, values=np.asarray(samples, self._type))
 
     def conv(
         self,
@@ -200,7 +214,8 @@ class Network:
         """SOFTMAX over the last axis, with the one output quantization that it allows."""
         powers = np.exp(x.real - x.real.max(axis=-1, keepdims=True))
         real = powers / powers.sum(axis=-1, keepdims=True)
-        return self._emit("SOFTMAX", [x.index], real, quantization=(1 / 256, -128), beta=1.0)
+        quantization = (1 / 256, -128) if self._type == np.int8 else (1 / 32768, 0)
+        return self._emit("SOFTMAX", [x.index], real, quantization=quantization, beta=1.0)
 
     def requantize(self, x: Activation) -> Activation:
         """QUANTIZE from int8 to int8 with other parameters."""
@@ -237,7 +252,7 @@ class Network:
         constants = [self._writer.tensor(name, weights.shape, self._weight_type, scale=scales, axis=axis, data=weights)]
         if bias:
             name = self._name("bias")
-            constants.append(self._writer.tensor(name, (outputs,), "int32", scale=scales * x.scale, data=biases))
+            constants.append(self._writer.tensor(name, (outputs,), self._bias_type, scale=scales * x.scale, data=biases))
         elif op == "FULLY_CONNECTED":
             constants.append(-1)
         self.macs += int(prod(sums.shape[1:]) * weights.size // outputs)
@@ -249,9 +264,9 @@ class Network:
         if like is not None:
             quantization = (like.scale, like.zero_point)
         scale, zero_point = quantization or self._quantization(clipped)
-        values = np.clip(np.rint(clipped / scale) + zero_point, -128, 127).astype(np.int8)
+        values = np.clip(np.rint(clipped / scale) + zero_point, self._limits.min, self._limits.max).astype(self._type)
         name = self._name(op.lower())
-        index = self._writer.tensor(name, (1, *values.shape[1:]), scale=scale, zero_point=zero_point)
+        index = self._writer.tensor(name, (1, *values.shape[1:]), self._type.name, scale=scale, zero_point=zero_point)
         if activation is not None:
             options["activation"] = activation
         self._writer.op(op, inputs, [index], **options)
@@ -261,6 +276,8 @@ class Network:
         """Scale and zero point for this range; now and then the zero point is not where a converter would put it."""
         low = min(0.0, float(np.quantile(real, 0.002)))
         high = max(0.0, float(np.quantile(real, 0.998)))
+        if self._type != np.int8:
+            return float(np.float32(max(high, -low, 0.5) / self._limits.max * self.rng.uniform(0.8, 1.1))), 0
         scale = float(np.float32(max(high - low, 0.5) / 255 * self.rng.uniform(0.8, 1.1)))
         zero_point = round(-128 - low / scale)
         if self.rng.random() < 0.2:

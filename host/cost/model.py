@@ -12,7 +12,7 @@ from ...hw.config import STREAM_BYTES, FabricConfig
 from ...hw.isa import CHANNEL_WORDS, RECORD_WORDS
 from ...hw.mac.depthwise import TAPS
 from ..device import Counters, LayerCounters
-from ..programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, all_stay, cut
+from ..programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, all_stay, cut, streamed_runs
 from .program import ProgramCycles, Store, run_program
 from .walk import Cycles, Walk
 
@@ -123,14 +123,13 @@ def estimate(plan: "Schedule") -> Estimate:
 def _run(draft: Draft, plan: "Schedule", before: int) -> Run:
     config = plan.config
     word = config.word_bytes // STREAM_BYTES
-    streamed = sum(job.walk.words for job in draft.jobs if job.streamed)
-    ahead = min(streamed, plan.ring_size)
+    ahead, rest = streamed_runs(draft.jobs, plan.ring_size)
     parts: list[Walk | Store] = [*(job.walk for job in draft.jobs), *(Store(words=result.words) for result in draft.results)]
     return Run(
         draft=draft,
         time=run_program(parts, config, ring_words=plan.ring_size),
-        words_before=before + _packets(ahead * word),
-        words_after=_packets((streamed - ahead) * word),
+        words_before=before + sum(_packets(count * word) for _, count in ahead),
+        words_after=sum(_packets(count * word) for _, count in rest),
     )
 
 
@@ -149,7 +148,9 @@ def _load_words(draft: Draft, config: FabricConfig) -> int:
 def _resident(drafts: Sequence[Draft]) -> tuple[list[int], list[int]]:
     """Words of the weight buffer by layer part; then the identity word of pooling, if there is any."""
     kept = [job for draft in drafts for job in draft.jobs if job.layer.weights is not None and not job.streamed]
-    return [job.walk.words for job in kept if not job.layer.repeat], [1] if any(job.layer.repeat for job in kept) else []
+    return [job.walk.words for job in kept if not job.layer.repeat and not job.again], [1] if any(
+        job.layer.repeat for job in kept
+    ) else []
 
 
 def _memory(plan: "Schedule", drafts: Sequence[Draft], resident: int, stay: bool) -> tuple[MemoryUse, ...]:

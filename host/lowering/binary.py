@@ -9,14 +9,14 @@ from ...hw.config import BYTE_BITS, XNOR_TILES, FabricConfig
 from ...hw.isa import Operation
 from ...hw.xnor.array import LEAST_TILES
 from ...sim import golden
-from ..ir import Conv2D, FullyConnected, Graph, Int8Array, Pair
+from ..ir import Conv2D, FullyConnected, Graph, Int8Array, Pair, WeightArray
 from .layer import Channels, Layer, Pixels, Unsupported
 
 
 class Convolution(NamedTuple):
     """Weights (outputs, kernel_h, kernel_w, channels), and by axis: the map, the outputs, the padding before it, steps."""
 
-    weights: Int8Array
+    weights: WeightArray
     extent: Pair
     outputs: Pair
     before: Pair
@@ -59,7 +59,8 @@ def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
     # What sums begin with: any beyond what they reach decides alike.
     reach = BYTE_BITS * run * kernel_h
     biases = np.clip(-1 - (node.bias.astype(np.int64) >> 1), -reach - 1, reach)
-    filled = np.pad(biases, (0, groups * tiles * config.rows - outputs)).astype(np.int32)
+    filled = np.pad(biases, (0, groups * tiles * config.rows - outputs))
+    unused = np.zeros(len(filled), np.int32)
     written = outputs // BYTE_BITS if target.packed else outputs
     return Layer(
         node=node,
@@ -85,7 +86,7 @@ def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
         write_row_stride=output_columns * written,
         write_column_stride=written,
         weights=packed,
-        channels=Channels(shift=np.zeros_like(filled), bias=filled, multiplier=np.zeros_like(filled)),
+        channels=Channels(shift=unused, bias=filled, multiplier=unused),
         zero_point=0,
         low=-1,
         high=1,
@@ -100,11 +101,11 @@ def binary_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
     )
 
 
-def _pack_binary(weights: Int8Array, config: FabricConfig, *, tiles: int, groups: int) -> Int8Array:
+def _pack_binary(weights: WeightArray, config: FabricConfig, *, tiles: int, groups: int) -> Int8Array:
     """(outputs, kernel_h, kernel_w, channels) of -1 and +1 to words (groups, steps, rows, cols): an output a row, its bits two
     bytes a column.
     """
-    bits = golden.pack_bits(weights.reshape(*weights.shape[:2], -1))
+    bits = golden.pack_bits(weights.astype(np.int8).reshape(*weights.shape[:2], -1))
     words = banked(bits, config, tiles=groups * tiles)
     words = words.reshape(groups, tiles, *words.shape[1:]).transpose(0, 3, 4, 1, 2, 5)
     return np.ascontiguousarray(words).reshape(groups, -1, config.rows, config.cols)

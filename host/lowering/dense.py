@@ -4,13 +4,13 @@ import numpy as np
 
 from ...hw.config import FabricConfig
 from ...hw.isa import Operation
-from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, Int8Array
+from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, Int8Array, WeightArray
 from .layer import Layer
 from .sums import check_weights, requantized
 
 
 def convolution(
-    node: Conv2D | DepthwiseConv2D, weights: Int8Array, graph: Graph, config: FabricConfig, *, transposed: bool = False
+    node: Conv2D | DepthwiseConv2D, weights: WeightArray, graph: Graph, config: FabricConfig, *, transposed: bool = False
 ) -> Layer:
     """The walk of a dense convolution; weights (outputs, kernel_h, kernel_w, channels)."""
     check_weights(weights)
@@ -40,7 +40,7 @@ def convolution(
         kernel_columns=1 if merged else kernel_w,
         output_rows=output_rows,
         output_columns=output_columns,
-        tiles=packed.shape[0],
+        tiles=len(packed),
         column_start=-left * channels,
         column_limit=width * channels,
         row_start=-top,
@@ -54,7 +54,7 @@ def convolution(
         write_column_stride=write_strides[1],
         transposed=transposed,
         weights=packed,
-        **requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols),
+        **requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols, graph, config),
     )
 
 
@@ -80,32 +80,36 @@ def fully_connected(node: FullyConnected, graph: Graph, config: FabricConfig) ->
         row_pitch=pixels * depth,
         output_column_stride=depth,
         write_column_stride=outputs,
-        round_once=True,
         weights=packed,
-        **requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols),
+        **requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols, graph, config),
     )
 
 
-def ungrouped(weights: Int8Array, channels: int) -> Int8Array:
+def ungrouped(weights: WeightArray, channels: int) -> WeightArray:
     """The weights of a grouped convolution as a dense one's, with zeros between the groups."""
     outputs, kernel_h, kernel_w, depth = weights.shape
     if depth == channels:
         return weights
     groups = channels // depth
-    dense = np.zeros((outputs, kernel_h, kernel_w, channels), np.int8)
+    dense = np.zeros((outputs, kernel_h, kernel_w, channels), weights.dtype)
     for group in range(groups):
         rows = slice(group * outputs // groups, (group + 1) * outputs // groups)
         dense[rows, :, :, group * depth : (group + 1) * depth] = weights[rows]
     return dense
 
 
-def _pack_dense(weights: Int8Array, config: FabricConfig, *, merged: bool) -> Int8Array:
-    """(outputs, kernel_h, kernel_w, channels) to (tiles, steps, rows, cols), zeros where a chunk or a tile is not full."""
+def _pack_dense(weights: WeightArray, config: FabricConfig, *, merged: bool) -> Int8Array:
+    """(outputs, kernel_h, kernel_w, channels) to (tiles, steps, rows, cols), zeros where a chunk or a tile is not full.
+
+    Of weights of 16 bits, a tile has half as many outputs, and in each row an output's two bytes lie side by side.
+    """
     outputs, kernel_h, kernel_w, _ = weights.shape
     runs = kernel_h if merged else kernel_h * kernel_w
     length = weights[0].size // runs
-    tiles, chunks = -(-outputs // config.cols), -(-length // config.rows)
-    padded = np.zeros((tiles * config.cols, runs, chunks * config.rows), np.int8)
+    tile = config.cols // weights.itemsize
+    tiles, chunks = -(-outputs // tile), -(-length // config.rows)
+    padded = np.zeros((tiles * tile, runs, chunks * config.rows), weights.dtype.newbyteorder("<"))
     padded[:outputs, :, :length] = weights.reshape(outputs, runs, length)
-    blocks = padded.reshape(tiles, config.cols, runs, chunks, config.rows)
-    return np.ascontiguousarray(blocks.transpose(0, 2, 3, 4, 1)).reshape(tiles, runs * chunks, config.rows, config.cols)
+    blocks = padded.reshape(tiles, tile, runs, chunks, config.rows)
+    words = np.ascontiguousarray(blocks.transpose(0, 2, 3, 4, 1)).view(np.int8)
+    return words.reshape(tiles, runs * chunks, config.rows, config.cols)

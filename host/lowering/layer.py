@@ -26,10 +26,10 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Channels:
-    """Requantization parameters, one entry a channel: int32 arrays of one length."""
+    """Requantization parameters, one entry a channel: arrays of one length."""
 
     shift: npt.NDArray[np.int32]
-    bias: npt.NDArray[np.int32]
+    bias: npt.NDArray[np.int64]
     multiplier: npt.NDArray[np.int32]
 
     def tiles(self, begin: int, end: int, cols: int) -> "Channels":
@@ -96,7 +96,7 @@ class Layer:
     """One node as the fabric runs it. Byte distances are relative to the tensors' first bytes.
 
     `weights` is int8 (tiles, steps, rows, cols) in the order of the walk; with `repeat` one word (1, 1, rows, cols); None on
-    the vector unit. `channels` holds tiles * cols entries, with `repeat` cols.
+    the vector unit. `channels` holds tiles * cols entries, with `repeat` cols; with `whole` half of each tile's are unused.
 
     On the XNOR engine an output column is a block of pixels, and a tile of the loops a group of tiles of outputs: as many as
     `chunks` of binary layers, as `planes` says of those of few bits.
@@ -141,6 +141,9 @@ class Layer:
     pixels: Pixels | None = None
     binary: bool = False  # its results are written as bits
     planes: Planes = Planes()
+    double: bool = False  # its results are of 16 bits
+    whole: bool = False  # its weights are of 16 bits, two bytes each in `weights`
+    passes: int = 1  # of the array: two of what it reads 16 bits of, upper bytes and lower ones
 
     @property
     def channel_tiles(self) -> int:
@@ -174,7 +177,7 @@ class Layer:
             repeat=self.repeat,
             wide=self.wide,
             blocks=None if self.pixels is None else BlockWalk(pace=self.pixels.pace, last_cycles=self.pixels.last_cycles),
-            writes=max(self.planes.write, 1),
+            writes=2 if self.double else max(self.planes.write, 1),
             window=None
             if window is None
             else WindowWalk(

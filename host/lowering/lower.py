@@ -26,6 +26,7 @@ from .dense import convolution, fully_connected, ungrouped
 from .elementwise import add
 from .layer import Layer, Unsupported
 from .serial import plane_stride, serial_layer
+from .sums import check_numbers
 from .windows import average_pool, depthwise, max_pool, mean
 
 _COUNT_LIMIT = 65535  # loop counts are 16 bits wide
@@ -60,6 +61,7 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
 
 def _lowered(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     """The node's walk, whether or not a descriptor can hold it."""
+    check_numbers(node, graph, config)
     match node:
         case Conv2D() | FullyConnected() if graph.tensors[node.inputs[0]].packed:
             return binary_layer(node, graph, config)

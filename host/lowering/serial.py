@@ -11,11 +11,11 @@ from ...hw.xnor.array import LEAST_TILES, SUM_BITS
 from ...hw.xnor.planes import WEIGHT_PLANES, PlaneSums, offset
 from ...sim import golden
 from ..cost.latencies import latencies_of
-from ..ir import Conv2D, FullyConnected, Graph, Int8Array
+from ..ir import Conv2D, FullyConnected, Graph, Int8Array, WeightArray
 from .binary import as_convolution, banked
 from .dense import convolution, fully_connected, ungrouped
 from .layer import Layer, Pixels, Planes, Unsupported
-from .sums import requantized
+from .sums import is_wide_layer, requantized
 
 PLANES = (2, 4)
 """Bits of activations that the engine takes as planes."""
@@ -43,7 +43,8 @@ def takes_planes(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
         if not plain or node.stride[1] * weights.shape[3] // BYTE_BITS > _STRIDE_LIMIT:
             return False
     if (
-        planes > config.plane_limit
+        is_wide_layer(node, graph)
+        or planes > config.plane_limit
         or weights.shape[-1] % BYTE_BITS
         or weights[0].size > _LONGEST_SUM
         or node.input_zero_point
@@ -117,7 +118,6 @@ def serial_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
         kernel_column_stride=config.rows,
         write_row_stride=output_columns * outputs,
         write_column_stride=outputs,
-        round_once=isinstance(node, FullyConnected),
         weights=_pack_planes(weights, config, groups=tiles // group, tiles=group, planes=weight_planes, turns=turns),
         pixels=Pixels(
             count=pixels,
@@ -128,11 +128,11 @@ def serial_layer(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
             last_cycles=turns - 1 + PlaneSums.cycles_of(planes, weight_planes, tiles=group, pixels=last),
         ),
         planes=Planes(tiles=group, read=planes, weights=weight_planes, read_stride=plane_stride(source.size)),
-        **requantized(node, flat, tiles * config.cols, inputs=(0, (1 << planes) - 1), lacking=lacking),
+        **requantized(node, flat, tiles * config.cols, graph, config, inputs=(0, (1 << planes) - 1), lacking=lacking),
     )
 
 
-def planes_of(weights: Int8Array) -> int:
+def planes_of(weights: WeightArray) -> int:
     """Bits of the weights in two's complement, as many as the engine's sums of tiles need to be apart at least."""
     low, high = int(weights.min()), int(weights.max())
     return max(max(-low - 1, high).bit_length() + 1, LEAST_TILES)
@@ -158,7 +158,7 @@ def _turns(planes: int, weight_planes: int, tiles: int, words: int, rows: int, c
     return min(choices, key=lambda choice: choices[choice], default=_Turns(1, 1, max(planes, weight_planes), 0))
 
 
-def _pack_planes(weights: Int8Array, config: FabricConfig, *, groups: int, tiles: int, planes: int, turns: int) -> Int8Array:
+def _pack_planes(weights: WeightArray, config: FabricConfig, *, groups: int, tiles: int, planes: int, turns: int) -> Int8Array:
     """(outputs, kernel_h, kernel_w, channels) to words (groups, steps, rows, cols): an output a row, bits by twos of bytes.
 
     Planes of the weights, the lowest one first and with the sign's bit inverted, lie one after the other, each of all tiles.

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hw.config import LARGEST_SUM
+from ...hw.config import BYTE_BITS, DOUBLE_BITS, LARGEST_SUM, FabricConfig
 from ...hw.isa import MAX_LEFT_SHIFT
 from ...hw.post.requantize import NARROW_BITS
-from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Int8Array
+from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node, WeightArray
 from .layer import Channels, Unsupported
 
 _MAX_RIGHT_SHIFT = 31
@@ -16,64 +16,114 @@ _MAX_RIGHT_SHIFT = 31
 
 def requantized(
     node: Conv2D | DepthwiseConv2D | FullyConnected,
-    weights: Int8Array,
+    weights: WeightArray,
     count: int,
+    graph: Graph,
+    config: FabricConfig,
     *,
     inputs: tuple[int, int] = (-128, 127),
     lacking: npt.ArrayLike = 0,
 ) -> dict[str, Any]:
-    """The fields of a layer that say how its sums become int8, channel parameters filled up to `count`.
+    """The fields of a layer that say how its sums become results, channel parameters filled up to `count`.
 
-    `weights` are (outputs, K), `inputs` the range of what they multiply; the engine's sums lack `lacking`. The input's zero
-    point goes into the bias; padding feeds it to the array.
+    `weights` are (outputs, K) of 8 or 16 bits, `inputs` the range of what they multiply where that is bytes; the engine's sums
+    lack `lacking`. The input's zero point goes into the bias; padding feeds it to the array.
     """
+    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
     check_shifts(node.requant.shift, node.requant.multiplier)
     wide = weights.astype(np.int64)
+    if source.doubled:
+        # The array finds a lower byte 128 below what it counts.
+        lacking = (1 << (BYTE_BITS - 1)) * wide.sum(axis=1)
+        inputs = (-(1 << (source.bits - 1)), (1 << min(source.bits, DOUBLE_BITS - 1)) - 1)
     bias = node.bias.astype(np.int64) - node.input_zero_point * wide.sum(axis=1)
-    largest = max(map(abs, inputs))
-    check_sums(largest * np.abs(wide).sum(axis=1) + np.abs(bias) + np.abs(lacking), node.requant.shift)
+    reach = max(map(abs, inputs)) * np.abs(wide).sum(axis=1) + np.abs(bias) + np.abs(lacking)
+    if is_wide_layer(node, graph):
+        check_sums(128 * np.abs(wide).sum(axis=1), (1 << (config.accumulator_bits - 1)) - 1, config)
+        check_sums(reach, (1 << (config.total_bits - 1)) - 1, config)
+        check_sums(np.abs(bias + lacking), (1 << (config.bias_bits - 1)) - 1, config)
+    else:
+        check_sums(reach, LARGEST_SUM, config)
+        check_left_shifts(reach, node.requant.shift)
     zero = node.requant.multiplier == 0
     values = {
         "shift": np.where(zero, -_MAX_RIGHT_SHIFT, node.requant.shift),
-        "bias": (bias + lacking).astype(np.int32),
+        "bias": bias + lacking,
         "multiplier": node.requant.multiplier,
     }
     low, high = (bias + extreme(wide * inputs[0], wide * inputs[1]).sum(axis=1) for extreme in (np.minimum, np.maximum))
     return {
         "pad_value": node.input_zero_point,
-        "wide": is_wide(int(low.min()), int(high.max())),
-        "channels": Channels(
-            **{name: np.pad(value.astype(np.int32), (0, count - len(value))) for name, value in values.items()}
-        ),
+        "wide": target.doubled or is_wide(int(low.min()), int(high.max())),
+        "round_once": node.requant.once or isinstance(node, FullyConnected),
+        "double": target.doubled,
+        "passes": 2 if source.doubled else 1,
+        "whole": weights.dtype == np.int16,
+        "channels": Channels(**{name: _filled(value, count, config, weights) for name, value in values.items()}),
         "zero_point": node.requant.zero_point,
         "low": node.requant.low,
         "high": node.requant.high,
     }
 
 
+def _filled(values: npt.NDArray[Any], count: int, config: FabricConfig, weights: WeightArray) -> npt.NDArray[Any]:
+    """One parameter of all outputs, zeros up to `count`; of weights of 16 bits, half of a tile's are not used."""
+    tile = config.cols // weights.itemsize
+    outputs = np.pad(values, (0, count // weights.itemsize - len(values)))
+    return np.pad(outputs.reshape(-1, tile), ((0, 0), (0, config.cols - tile))).reshape(-1)
+
+
 def uniform(count: int, *, bias: int, multiplier: int, shift: int) -> Channels:
     return Channels(
         shift=np.full(count, shift, np.int32),
-        bias=np.full(count, bias, np.int32),
+        bias=np.full(count, bias, np.int64),
         multiplier=np.full(count, multiplier, np.int32),
     )
 
 
-def check_weights(weights: Int8Array) -> None:
-    if (weights == -128).any():
+def check_weights(weights: WeightArray) -> None:
+    if weights.dtype == np.int8 and (weights == -128).any():
         raise Unsupported(
             "it has weights of -128, and two products a multiplier need -127 to 127",
             "quantize its weights symmetrically, as TensorFlow Lite's converter does",
         )
 
 
-def check_sums(largest: npt.NDArray[np.int64], shifts: npt.NDArray[np.int32]) -> None:
-    """Refuses what could leave the fabric's accumulator, or the reference's 32 bits when it is shifted to the left."""
-    if (largest > LARGEST_SUM).any():
+def check_numbers(node: Node, graph: Graph, config: FabricConfig) -> None:
+    """Refuses numbers of 16 bits where the fabric, or what it has for this node, takes bytes."""
+    if not is_wide_layer(node, graph):
+        return
+    if not config.doubles:
         raise Unsupported(
-            f"its sums may reach {int(largest.max()):,}, the fabric's accumulators hold {LARGEST_SUM:,}",
+            f"it has numbers of 16 bits, and {config.name} takes bytes", "take a fabric with widest_bits=16: ecp5-85-16"
+        )
+    if not isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected):
+        raise Unsupported(f"the fabric's unit for {node.op} takes bytes, not 16 bits", "it costs little on the CPU")
+    if node.requant.factors is not None:
+        raise Unsupported(
+            "TensorFlow Lite multiplies its sums in double precision, which a multiplier of 31 bits does not equal",
+            "write it as a 1x1 convolution",
+        )
+
+
+def is_wide_layer(node: Node, graph: Graph) -> bool:
+    """Whether it reads, gives or multiplies by numbers of 16 bits."""
+    if isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected) and node.weights.dtype == np.int16:
+        return True
+    return any(graph.tensors[name].doubled for name in (*node.inputs, node.output))
+
+
+def check_sums(largest: npt.NDArray[np.int64], limit: int, config: FabricConfig) -> None:
+    """Refuses what could leave so much room."""
+    if (largest > limit).any():
+        raise Unsupported(
+            f"its sums may reach {int(largest.max()):,}, the accumulators of {config.name} hold {limit:,}",
             "split its reduction, or give it smaller weights",
         )
+
+
+def check_left_shifts(largest: npt.NDArray[np.int64], shifts: npt.NDArray[np.int32]) -> None:
+    """Refuses what could leave the reference's 32 bits when it is shifted to the left."""
     if (largest << np.maximum(shifts, 0) >= 1 << 31).any():
         raise Unsupported("its sums may leave 32 bits where they are shifted to the left", "requantize its output's scale")
 

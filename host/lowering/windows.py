@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...hw.config import BYTE_BITS, FabricConfig
+from ...hw.config import BYTE_BITS, LARGEST_SUM, FabricConfig
 from ...hw.isa import MAX_OFFSET, Operation
 from ...hw.mac.depthwise import KERNEL, DepthwiseUnit
 from ..cost.latencies import latencies_of
 from ..ir import AveragePool2D, DepthwiseConv2D, Graph, Int8Array, MaxPool2D, Mean, Pair
 from .dense import convolution
 from .layer import Layer, Unsupported, Window
-from .sums import check_shifts, check_sums, check_weights, is_wide, requantized, uniform
+from .sums import check_left_shifts, check_shifts, check_sums, check_weights, is_wide, is_wide_layer, requantized, uniform
 
 _WINDOW_STRIDE_LIMIT = 255
 
@@ -28,8 +28,8 @@ def depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Laye
         if node.dilation[1] == 1 or kernel_w == 1
         else kernel_w * -(-channels // config.rows)
     )
-    if node.depth_multiplier != 1 or dense_steps < kernel_h * kernel_w:
-        dense = np.zeros((outputs, kernel_h, kernel_w, channels), np.int8)
+    if node.depth_multiplier != 1 or dense_steps < kernel_h * kernel_w or node.weights.dtype == np.int16:
+        dense = np.zeros((outputs, kernel_h, kernel_w, channels), node.weights.dtype)
         index = np.arange(outputs)
         dense[index, :, :, index // node.depth_multiplier] = node.weights.transpose(2, 0, 1)
         return convolution(node, dense, graph, config)
@@ -43,7 +43,9 @@ def depthwise(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Laye
     check_weights(node.weights)
     layer = window(node, graph, config, kernel=(kernel_h, kernel_w), stride=node.stride, dilation=node.dilation)
     return replace(
-        layer, weights=diagonal, **requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols)
+        layer,
+        weights=diagonal,
+        **requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols, graph, config),
     )
 
 
@@ -54,6 +56,7 @@ def _on_unit(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer
     kernel, stride = node.weights.shape[:2], node.stride
     if (
         not config.depthwise_tiles
+        or is_wide_layer(node, graph)
         or node.depth_multiplier != 1
         or node.dilation != (1, 1)
         or max(kernel) > KERNEL
@@ -91,7 +94,7 @@ def _on_unit(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer
         window=Window(
             rows=output_rows, columns=output_columns, row=centres[0], column=centres[1], stride=stride[0], weights=taps
         ),
-        **requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols),
+        **requantized(node, node.weights.reshape(-1, node.weights.shape[-1]).T, tiles * config.cols, graph, config),
     )
     # The last result ends the descriptor: no step may be on its way by then, or it would reach the next one's unit.
     return layer if layer.walk.drain(config) >= latencies_of(config).walk else None
@@ -111,7 +114,7 @@ def average_pool(node: AveragePool2D, graph: Graph, config: FabricConfig) -> Lay
         )
     count = node.kernel[0] * node.kernel[1]
     multiplier, shift = reciprocal(count)
-    check_sums(np.array([129 * count]), np.array([shift]))
+    _check_average(129 * count, shift, config)
     return replace(
         layer,
         wide=is_wide(-129 * count, 129 * count),
@@ -131,7 +134,7 @@ def mean(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
     check_shifts(np.array([node.shift]), np.array([node.multiplier]))
     bias = -node.input_zero_point * height * width
     low, high = -128 * height * width + bias, 127 * height * width + bias
-    check_sums(np.array([128 * height * width + abs(bias)]), np.array([node.shift]))
+    _check_average(128 * height * width + abs(bias), node.shift, config)
     return Layer(
         node=node,
         operation=Operation.MAC,
@@ -155,6 +158,11 @@ def mean(node: Mean, graph: Graph, config: FabricConfig) -> Layer:
         low=-128,
         high=127,
     )
+
+
+def _check_average(largest: int, shift: int, config: FabricConfig) -> None:
+    check_sums(np.array([largest]), LARGEST_SUM, config)
+    check_left_shifts(np.array([largest]), np.array([shift]))
 
 
 def max_pool(node: MaxPool2D, graph: Graph, config: FabricConfig) -> Layer:
