@@ -16,8 +16,8 @@ _MAX_SHIFT = 30  # larger factors have no fixed-point form in 32 bits
 _ACTIVATIONS = {"NONE": (-inf, inf), "RELU": (0.0, inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
 
 
-def activation_range(activation: str, scale: float, zero_point: int) -> tuple[int, int]:
-    """(low, high) of an int8 output with this fused activation. Source: `CalculateActivationRangeQuantized`."""
+def activation_range(activation: str, scale: float, zero_point: int, dtype: str = "int8") -> tuple[int, int]:
+    """(low, high) of an output of that type with this fused activation. Source: `CalculateActivationRangeQuantized`."""
     if activation not in _ACTIVATIONS:
         raise ModelError(f"fused activation must be one of {', '.join(_ACTIVATIONS)}, not {activation}")
 
@@ -28,9 +28,10 @@ def activation_range(activation: str, scale: float, zero_point: int) -> tuple[in
         return zero_point + floor(abs(quotient) + 0.5) * (-1 if real < 0 else 1)
 
     low, high = _ACTIVATIONS[activation]
+    limits = np.iinfo(dtype)
     return (
-        -128 if low == -inf else max(-128, quantized(low)),
-        127 if high == inf else min(127, quantized(high)),
+        limits.min if low == -inf else max(limits.min, quantized(low)),
+        limits.max if high == inf else min(limits.max, quantized(high)),
     )
 
 
@@ -52,11 +53,11 @@ class AddScaling:
     output_shift: int
 
 
-def add_scaling(scale_a: float, scale_b: float, output_scale: float) -> AddScaling:
+def add_scaling(scale_a: float, scale_b: float, output_scale: float, *, left_shift: int = 20) -> AddScaling:
     """Both operands to twice the larger scale, their sum to the output's. Source: `kernels/add.cc`, `Prepare`."""
     twice_max = 2 * max(scale_a, scale_b)
     pairs = [quantize_multiplier(real) for real in (scale_a / twice_max, scale_b / twice_max)]
-    output_multiplier, output_shift = quantize_multiplier(twice_max / ((1 << 20) * output_scale))
+    output_multiplier, output_shift = quantize_multiplier(twice_max / ((1 << left_shift) * output_scale))
     if output_shift > 0:
         raise ModelError(
             f"the output's scale must exceed 2**-19 of the larger input's, which is {twice_max / 2:.3g}, not be"
@@ -79,6 +80,14 @@ def softmax_scaling(beta: float, scale: float) -> tuple[int, int, int]:
     multiplier, left_shift = quantize_multiplier(real)
     radius = ((1 << integer_bits) - 1) * (1 << (31 - integer_bits)) >> left_shift
     return multiplier, left_shift, -radius
+
+
+def softmax_int16_scaling(beta: float, scale: float) -> tuple[int, int]:
+    """(input_multiplier, input_left_shift) of softmax for int16, whose differences count units of 10 / 65535.
+
+    Source: `SoftmaxPrepare`.
+    """
+    return multiplier_and_shift(scale * beta / (10.0 / 65535.0))
 
 
 def exact_multiplier(real: float, low: int, high: int, reach: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...sim.errors import ModelError
-from ..ir import Int8Array, Int32Array, Padding, Pair
+from ..ir import Int8Array, NumberArray, Padding, Pair
 from . import scaling
 from .tflite_reader import MAX_ELEMENTS, Quantization, StoredOperator, StoredTensor
 from .tflite_tensors import TO_INT8, Tensors, check_scales
@@ -51,9 +51,9 @@ class Operator:
         """The quantization that the file gives the output."""
         return self._tensors.quantization(self._output)
 
-    def int8_output(self, shape: tuple[int, ...]) -> tuple[str, Quantization]:
-        """Defines the output; its name and quantization."""
-        return self.output(shape, "int8"), self.output_quantization
+    def int8_output(self, shape: tuple[int, ...], dtype: str = "int8") -> tuple[str, Quantization]:
+        """Defines the output, which is int8 or of another integer type; its name and quantization."""
+        return self.output(shape, dtype), self.output_quantization
 
     # Inputs that the graph computes
 
@@ -79,9 +79,11 @@ class Operator:
         """An input of one of these types, and its quantization."""
         return self.input(position, *dtypes), self._tensors.quantization(self._inputs[position])
 
-    def int8_input(self, position: int = 0, *, rank: int | None = None) -> tuple[StoredTensor, Quantization]:
-        """An int8 input, with so many axes if it matters, and its quantization."""
-        tensor, quantization = self.quantized_input(position, "int8")
+    def int8_input(
+        self, position: int = 0, *, rank: int | None = None, or_int16: bool = False
+    ) -> tuple[StoredTensor, Quantization]:
+        """An int8 input, or one of int16, with so many axes if it matters, and its quantization."""
+        tensor, quantization = self.quantized_input(position, "int8", *(["int16"] if or_int16 else []))
         if rank is not None and len(tensor.shape) != rank:
             raise ModelError(f"its input must have {rank} axes, not the shape {tensor.shape}")
         return tensor, quantization
@@ -132,15 +134,15 @@ class Operator:
         check_scales(quantization)
         return weights, scales if len(scales) == channels else scales * channels
 
-    def bias(self, outputs: int) -> Int32Array:
-        """One number an output; zeros if the file leaves it out."""
-        stored = self.optional(2)
+    def bias(self, outputs: int, x: StoredTensor) -> NumberArray:
+        """One number an output of a layer that reads x; zeros if the file leaves it out."""
+        stored, dtype = self.optional(2), "int64" if x.dtype == "int16" else "int32"
         if stored is None:
-            return np.zeros(outputs, np.int32)
-        bias = self.constant(2, "bias", "int32")
+            return np.zeros(outputs, dtype)
+        bias = self.constant(2, "bias", dtype)
         if bias.shape != (outputs,) or (stored.quantization and any(stored.quantization.zero_points)):
             raise ModelError(f"its bias must be {outputs} numbers with zero point 0, not of shape {bias.shape}")
-        return bias.astype(np.int32)
+        return bias.astype(dtype)
 
     # Options
 
@@ -160,7 +162,8 @@ class Operator:
 
     def range(self, quantization: Quantization) -> Pair:
         """(low, high) of the output, for the fused activation."""
-        return scaling.activation_range(self.options.get("activation", "NONE"), quantization.scale, quantization.zero_point)
+        activation, dtype = self.options.get("activation", "NONE"), self._tensors.stored(self._output).dtype
+        return scaling.activation_range(activation, quantization.scale, quantization.zero_point, dtype)
 
     def padding(self, shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Padding, Pair]:
         """Explicit padding of an image of this shape, and the output's rows and cols. Source: `kernels/padding.h`."""

@@ -42,7 +42,7 @@ _OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "FullyConnectedOptions",
         {**_FUSED, "keep_num_dims": "KeepNumDims", "weights_format": "WeightsFormat"},
     ),
-    "ADD": ("AddOptions", _FUSED),
+    "ADD": ("AddOptions", {**_FUSED, "powers_of_two": "PotScaleInt16"}),
     "AVERAGE_POOL_2D": ("Pool2DOptions", _POOL),
     "MAX_POOL_2D": ("Pool2DOptions", _POOL),
     "MEAN": ("ReducerOptions", {"keep_dims": "KeepDims"}),

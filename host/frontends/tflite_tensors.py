@@ -50,6 +50,11 @@ class Tensors:
                 f"its tensor {self.label(index)} must have a zero point in {limits.min}..{limits.max}, not"
                 f" {quantization.zero_point}: the file is damaged"
             )
+        if tensor.dtype == "int16" and quantization.zero_point:
+            raise ModelError(
+                f"its tensor {self.label(index)} of int16 must have zero point 0, not {quantization.zero_point}: quantize the"
+                " model again"
+            )
         return quantization
 
     def define(self, index: int, shape: tuple[int, ...]) -> str:
@@ -73,6 +78,7 @@ class Tensors:
             dtype=tensor.dtype,
             scale=quantization.scale if quantization else 1.0,
             zero_point=quantization.zero_point if quantization else 0,
+            bits=16 if tensor.dtype == "int16" else 8,
         )
         return name
 
@@ -86,7 +92,7 @@ class Tensors:
             raise ModelError(f"{where} has a dynamic shape in axes {tensor.dynamic}: export the model with a fixed shape")
         if tensor.shape[:1] != (1,):
             raise ModelError(f"{where} must have a batch of one in its first axis, not the shape {tensor.shape}")
-        if tensor.dtype not in ("float32", "int8", "uint8"):
+        if tensor.dtype not in ("float32", "int8", "uint8", "int16"):
             raise ModelError(f"{where} must be int8, or float32 before QUANTIZE, not {tensor.dtype}: {TO_INT8}")
         try:
             self.define(index, tensor.shape)

@@ -46,7 +46,7 @@ _OPERATORS: Mapping[str, _Operator] = {
     "CONV_2D": _Operator(version=3, table="Conv2DOptions", defaults=_CONV),
     "DEPTHWISE_CONV_2D": _Operator(version=3, table="DepthwiseConv2DOptions", defaults={**_CONV, "depth_multiplier": 1}),
     "FULLY_CONNECTED": _Operator(version=4, table="FullyConnectedOptions", defaults={**_FUSED, "keep_num_dims": False}),
-    "ADD": _Operator(version=2, table="AddOptions", defaults=_FUSED),
+    "ADD": _Operator(version=2, table="AddOptions", defaults={**_FUSED, "powers_of_two": False}),
     "SUB": _Operator(version=2, table="SubOptions", defaults=_FUSED),
     "MUL": _Operator(version=2, table="MulOptions", defaults=_FUSED),
     "AVERAGE_POOL_2D": _Operator(version=2, table="Pool2DOptions", defaults=_POOL),
@@ -71,6 +71,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "kernel": ("FilterHeight", "FilterWidth"),
     "padding": ("Padding",),
     "activation": ("FusedActivationFunction",),
+    "powers_of_two": ("PotScaleInt16",),
 }
 
 

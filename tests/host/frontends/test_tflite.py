@@ -14,7 +14,7 @@ from celosia.host import reference
 from celosia.host.frontends import load, tflite
 from celosia.host.frontends.tflite_writer import ModelWriter
 from celosia.host.ir import Conv2D, DepthwiseConv2D, FullyConnected, Mean, Softmax
-from golden_check import check_noise, unary, weighted
+from golden_check import check, check_noise, unary, weighted
 from network_builder import Network
 
 X = ((1, 4, 4, 2), 0.5, 3)
@@ -42,6 +42,47 @@ def test_weights_of_four_bits(layer, seed):
     assert node.weights.dtype == np.int8
     assert node.weights.size % 2
     assert np.abs(node.weights).max() == 7
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "layer",
+    ["conv", "relu6", "depthwise", "connected", "connected by channel", "average", "max", "add", "broadcast", "softmax", "pad"],
+)
+def test_activations_of_sixteen_bits(layer, seed):
+    """Equal to the reference kernels, which round fully-connected layers in double precision and the others by 15 bits."""
+    rng = np.random.default_rng(seed)
+    network = Network(rng, activation_type="int16", bias_type="int64")
+    x = network.input((1, 7, 6, 5), scale=(None, 3e-4, 0.001)[seed])
+    grow = {
+        "conv": lambda: network.conv(x, 7),
+        "relu6": lambda: network.conv(x, 4, (2, 3), stride=(2, 1), padding="VALID", activation="RELU6", per_channel=False),
+        "depthwise": lambda: network.depthwise(x, activation="RELU", depth_multiplier=2),
+        "connected": lambda: network.fully_connected(x, 9),
+        "connected by channel": lambda: network.fully_connected(x, 9, per_channel=True),
+        "average": lambda: network.pool(x, "average", (2, 3), padding="SAME"),
+        "max": lambda: network.pool(x, "max", (2, 3), padding="SAME"),
+        "add": lambda: network.add(network.conv(x, 5), x, activation="RELU"),
+        "broadcast": lambda: network.add(x, network.pool(x)),
+        "softmax": lambda: network.softmax(x),
+        "pad": lambda: network.pad(x, ((1, 2), (0, 3))),
+    }
+    samples = rng.integers(-(2**15), 2**15, (6, 7, 6, 5)).astype(np.int16)
+    samples[0], samples[1], samples[2] = -(2**15), 2**15 - 1, samples[2] // 200
+    graph = check(network.finish(grow[layer]()), samples)
+    assert {tensor.bits for tensor in graph.tensors.values()} == {16}
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16"])
+def test_between_real_numbers_and_integers(kind):
+    writer = ModelWriter()
+    x = writer.tensor("x", (1, 40), "float32")
+    whole = writer.tensor("q", (1, 40), kind, scale=0.003)
+    y = writer.tensor("y", (1, 40), "float32")
+    writer.op("QUANTIZE", [x], [whole])
+    writer.op("DEQUANTIZE", [whole], [y])
+    real = np.random.default_rng(1).normal(0, 60, (3, 40)).astype(np.float32)
+    check(writer.finish([x], [y]), real)
 
 
 def test_convolution():
@@ -199,9 +240,19 @@ INT16 = {"shape": (1, 4), "dtype": "int16", "scale": 0.5}
         (chain("FULLY_CONNECTED", [FLOAT, WEIGHTS], FLOAT), "hybrid model: only its weights are quantized"),
         (chain("FULLY_CONNECTED", [INT8, FLOAT_WEIGHTS], INT8), "weights must be int8 or int4, not float32"),
         (chain("RELU", [FLOAT], FLOAT), "RELU.* is not supported"),
-        (chain("FULLY_CONNECTED", [INT16, WEIGHTS], INT16), "input 't0' must be int8, .* not int16"),
-        (chain("FULLY_CONNECTED", [{**INT8, "dtype": "uint8"}, WEIGHTS], INT8), "must be int8, not uint8"),
-        (chain("QUANTIZE", [FLOAT], INT16), "must be int8 or uint8, not int16|must be int8, not int16"),
+        (chain("SOFTMAX", [INT16], INT16), "its output must have scale 1/32768, not 0.5"),
+        (
+            chain("MEAN", [INT16, {"shape": (1,), "dtype": "int32", "data": [1]}], {**INT16, "shape": (1,)}, keep_dims=False),
+            "'t0' must be int8, not int16",
+        ),
+        (chain("FULLY_CONNECTED", [INT16, WEIGHTS], INT8), "tensor 'y' must be int16, not int8"),
+        (chain("RESHAPE", [{**INT16, "zero_point": 3}], INT16), "'t0' of int16 must have zero point 0, not 3"),
+        (
+            chain("FULLY_CONNECTED", [INT16, WEIGHTS, {"shape": (4,), "dtype": "int32", "data": np.zeros(4)}], INT16),
+            "its bias must be int64, not int32",
+        ),
+        (chain("FULLY_CONNECTED", [{**INT8, "dtype": "uint8"}, WEIGHTS], INT8), "must be int8 or int16, not uint8"),
+        (chain("QUANTIZE", [FLOAT], {**INT8, "dtype": "int32"}), "must be int8 or int16, not int32"),
         (chain("SOFTMAX", [INT8], INT8), "scale 1/256 and zero point -128, not 0.5 and 0"),
         (chain("RESHAPE", [{"shape": (1, 4)}], INT8), "input 't0': .* has no scale"),
         (chain("RESHAPE", [INT8], {"shape": (4, 1)}), "'y' has no scale"),
@@ -254,6 +305,22 @@ def test_unsuitable_models(model, sentence):
     if sentence is None:  # groups of one channel: grouped convolution wants outputs for each
         sentence = r"weights of shape \(3, 3, 3, 1\) do not fit an input of 2 channels"
     refuse(model, sentence)
+
+
+def test_sums_of_sixteen_bits_that_are_refused():
+    """Those that early converters made by shifts, and sums with int8."""
+
+    def added(second: dict, **options) -> bytes:
+        writer = ModelWriter()
+        x = writer.tensor("x", **FLOAT)
+        a, b, y = (writer.tensor(name, **each) for name, each in (("a", INT16), ("b", second), ("y", INT16)))
+        for target in (a, b):
+            writer.op("QUANTIZE", [x], [target])
+        writer.op("ADD", [a, b], [y], **options)
+        return writer.finish([x], [y])
+
+    refuse(added(INT16, powers_of_two=True), "adds int16 by scales that are powers of two")
+    refuse(added(INT8), "its inputs must be of one type, not int16 and int8")
 
 
 def test_addition_whose_output_is_too_fine():
