@@ -70,3 +70,21 @@ def one_bit_weights(rng: np.random.Generator) -> tuple[QonnxWriter, str]:
     weights = net.weights(rng.normal(size=(10, features(net, x))), 0.5, 1)
     x = net.node("Gemm", [x, weights, net.quant(net.constant(rng.normal(size=10)), scale * 0.5, 16)], transB=1)
     return net, net.quant(x, scale * 16, rounding="FLOOR")
+
+
+def wide_network(rng: np.random.Generator, bits: int, weight_bits: int) -> tuple[QonnxWriter, str]:
+    """(network, output): two convolutions and a matrix of so many bits; what it adds up float32 holds, where bits allow it."""
+    channels, scale, unit = int(rng.integers(1, 4)), 2.0**-8, 2.0**-5
+    net = QonnxWriter((1, channels, 7, 6))
+    x = net.quant("x", scale, bits)
+    for depth in range(2):
+        outputs = int(rng.integers(2, 7))
+        weights = rng.normal(size=(outputs, channels, 2, 2)) * 2.0 ** (weight_bits - 3) * unit
+        x = net.node("Conv", [x, net.weights(weights, unit, weight_bits)])
+        scale *= unit * 2.0 ** (weight_bits - 2)
+        x = net.quant(net.node("Relu", [x]) if depth else x, scale, bits, signed=not depth, rounding="FLOOR")
+        channels = outputs
+    x = net.node("Flatten", [x], axis=1)
+    weights = rng.normal(size=(features(net, x), 10)) * 2.0 ** (weight_bits - 4)
+    x = net.node("MatMul", [x, net.weights(weights, 0.25, weight_bits)])
+    return net, net.quant(x, scale * 2.0 ** (weight_bits - 2), bits, rounding="FLOOR")

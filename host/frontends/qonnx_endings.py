@@ -47,11 +47,16 @@ def discretized(builder: Builder, value: Real, quantizer: Quantizer, output: str
 
 
 def requantized(builder: Builder, sums: Sums, quantizer: Quantizer, output: str) -> Quantized:
-    """A layer's sums behind their quantizer."""
+    """A layer's sums behind their quantizer.
+
+    Sums of more than 24 bits the executor rounds, in an order of its own, before it knows them all. Then it is what they stand
+    for that counts, in double precision.
+    """
     function = composed(sums.functions)
+    real: type[Any] = np.float64 if sums.wide and sums.slack.any() else np.float32
 
     def levels(whole: Int64Array) -> Array:
-        return quantizer.levels(function((whole * sums.scale).astype(np.float32)))
+        return quantizer.levels(function((whole * sums.scale).astype(real)))
 
     with np.errstate(all="ignore"):
         _check_pools(sums, quantizer)
@@ -62,14 +67,17 @@ def requantized(builder: Builder, sums: Sums, quantizer: Quantizer, output: str)
         low, high = np.where(falling, -sums.high, sums.low), np.where(falling, -sums.low, sums.high)
         found = first_reaching(lambda whole: levels(whole * sign), quantizer.steps, low, high)
         _count_unproven(builder, sums, quantizer, found, sign, low, high)
-    if (sums.weights[falling] == -128).any():
-        raise ModelError(f"{sums.label} has a weight of -128 that a falling channel negates: quantize with narrow range")
-    weights = (sums.weights * sign.reshape(-1, *(1,) * (sums.weights.ndim - 1))).astype(np.int8)
-    bits = quantizer.bits
+    weights = sums.weights * sign.reshape(-1, *(1,) * (sums.weights.ndim - 1))
+    in_bytes = sums.weights.min() >= -128 and sums.weights.max() <= 127
+    least = 128 if in_bytes else 1 << 15
+    if (weights == least).any():
+        raise ModelError(f"{sums.label} has a weight of -{least} that a falling channel negates: quantize with narrow range")
+    weights = weights.astype(np.int8 if in_bytes else np.int16)
+    bits, wide = quantizer.bits, sums.wide or quantizer.dtype == "int16"
     if quantizer.steps == [0, 1] and quantizer.low == -1 and (found[0] == found[1]).all():
         bits, found = 1, found[1:]  # Sign, of what is never 0
     if bits == 1:
-        bias, requant = sign_requant(found[0])
+        bias, requant = sign_requant(found[0], wide=wide)
     else:
         bias, requant = level_requant(
             found,
@@ -78,7 +86,8 @@ def requantized(builder: Builder, sums: Sums, quantizer: Quantizer, output: str)
             low=quantizer.low,
             high=quantizer.high,
             zero_point=quantizer.zero_point,
-            once=sums.once,
+            once=sums.once or wide,
+            wide=wide,
         )
     quantizer = replace(quantizer, bits=bits)
     name = _emit(builder, sums, weights, bias, requant, output, quantizer)
@@ -160,6 +169,8 @@ def looked_up(builder: Builder, sums: Sums, output: str) -> str:
             f"{sums.label} leaves the model with sums of {int(spans.max()):,} values, and bytes carry up to"
             f" {_MAX_SLICES * _SLICE:,}: put a quantizer of 8 bits behind it"
         )
+    if sums.wide:
+        raise ModelError(f"{sums.label} has numbers of more than 8 bits and leaves the model: put a quantizer behind it")
     weights = np.tile(sums.weights, (slices, *(1,) * (sums.weights.ndim - 1))).astype(np.int8)
     first = np.arange(slices).repeat(sums.channels) * _SLICE
     bias = (-128 - np.tile(sums.low, slices) - first).astype(np.int32)
@@ -181,7 +192,12 @@ def looked_up(builder: Builder, sums: Sums, output: str) -> str:
 
 
 def _quantization(quantizer: Quantizer) -> dict[str, Any]:
-    return {"scale": float(quantizer.scale), "zero_point": quantizer.zero_point, "bits": quantizer.bits}
+    return {
+        "scale": float(quantizer.scale),
+        "zero_point": quantizer.zero_point,
+        "bits": quantizer.bits,
+        "dtype": quantizer.dtype,
+    }
 
 
 def _quantized(name: str, shape: Shape, index: Int64Array, quantizer: Quantizer) -> Quantized:

@@ -13,7 +13,8 @@ import numpy as np
 from ...sim.errors import ModelError
 from .qonnx_values import Array, Float32Array
 
-_WIDER = "quantize it to 8 bits or fewer"
+_WIDER = "quantize it to 16 bits or fewer"
+_WIDEST = 16
 
 
 def _away(rounding: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -48,6 +49,11 @@ class Quantizer:
     bits: int
 
     @property
+    def dtype(self) -> str:
+        """Type of the tensor that holds them."""
+        return "int8" if self.bits <= 8 else "int16"
+
+    @property
     def steps(self) -> list[int]:
         """The levels above the lowest."""
         return [1] if self.bits == 1 else list(range(self.low + 1, self.high + 1))
@@ -56,7 +62,7 @@ class Quantizer:
 def quant(
     scale: Float32Array, zero_point: Float32Array, bits: Array, *, signed: bool, narrow: bool, rounding: str
 ) -> Quantizer:
-    """Of a Quant node; parameters as arrays. Unsigned bytes are held as signed ones, 128 lower."""
+    """Of a Quant node; parameters as arrays. Unsigned numbers of 8 or 16 bits are held as signed ones, 2**7 or 2**15 lower."""
     low, high = integer_range(bits, signed=signed, narrow=narrow)
     if rounding.upper() not in ROUNDINGS:
         raise ModelError(f"its rounding mode must be one of {', '.join(ROUNDINGS)}, not {rounding}")
@@ -68,7 +74,8 @@ def quant(
         if offset:
             raise ModelError(f"its zero point must be 0 where it has one bit, not {offset:.9g}")
         return Quantizer(levels=lambda x: np.where(x / unit >= 0, 1, -1), low=-1, high=1, scale=unit, zero_point=0, bits=1)
-    shift = 128 if high > 127 else 0
+    held = 1 << (7 if int(width) <= 8 else 15)  # below this, and from less this on
+    shift = held if high >= held else 0
     whole = ROUNDINGS[rounding.upper()]
 
     def levels(x: Float32Array) -> Array:
@@ -76,12 +83,12 @@ def quant(
         return whole(np.clip(y, np.float32(low), np.float32(high))) - shift
 
     zero = int(offset) - shift
-    if not -128 <= zero <= 127:
+    if not -held <= zero < held:
         raise ModelError(f"its zero point must lie among its values, {low}..{high}, not be {offset:.9g}")
     return Quantizer(levels=levels, low=low - shift, high=high - shift, scale=unit, zero_point=zero, bits=max(2, int(width)))
 
 
-def integer_range(bits: Array, *, signed: bool, narrow: bool, widest: int = 8) -> tuple[int, int]:
+def integer_range(bits: Array, *, signed: bool, narrow: bool, widest: int = _WIDEST) -> tuple[int, int]:
     """What so many bits hold; `widest` is how many there may be. Raises ModelError."""
     width = np.asarray(bits)
     if width.size != 1 or not np.isfinite(width).all():
@@ -110,7 +117,7 @@ def sign() -> Quantizer:
 def multi_threshold(thresholds: Float32Array, out_scale: float, out_bias: float) -> Quantizer:
     """Of a MultiThreshold node: thresholds (channels or 1, n), real value out_scale * (how many x is not below) + out_bias."""
     if thresholds.ndim != 2 or not 1 <= thresholds.shape[1] <= 255:
-        raise ModelError(f"its thresholds must be (channels, 1 to 255), not {thresholds.shape}: {_WIDER}")
+        raise ModelError(f"its thresholds must be (channels, 1 to 255), not {thresholds.shape}: quantize it to 8 bits or fewer")
     if np.isnan(thresholds).any():
         raise ModelError("a threshold of it is no number: the file is damaged")
     rows = np.sort(thresholds.astype(np.float32), axis=1)

@@ -18,17 +18,21 @@ import numpy as np
 
 from ...sim.errors import ModelError
 from ...sim.golden import quantize_multiplier
-from ..ir import Int32Array, Requant
+from ..ir import NumberArray, Requant
 from .qonnx_values import Float64Array, Int64Array
 
 _LEFT = 7  # largest shift to the left: hw.isa.MAX_LEFT_SHIFT, which a front end needs not know
-_RIGHT = 22
+_RIGHT = 22  # largest to the right
+_WIDE_RIGHT = 31  # the same of numbers of more than 8 bits
+_PAIRS = 1024  # levels that are compared with one another
 _TRIES = 48  # biases that are tried
 _REACH = 1 << 30  # of a bias
+_WIDE_REACH = 1 << 34
+_EXPONENT = 32  # of two, that a level or the rest of a division can be multiplied by
 _Ends = Sequence[tuple[float, int]]
 
 
-def sign_requant(thresholds: Int64Array) -> tuple[Int32Array, Requant]:
+def sign_requant(thresholds: Int64Array, *, wide: bool = False) -> tuple[NumberArray, Requant]:
     """(bias, requant) of one bit; a threshold a channel."""
     channels = len(thresholds)
     requant = Requant(
@@ -37,22 +41,35 @@ def sign_requant(thresholds: Int64Array) -> tuple[Int32Array, Requant]:
         zero_point=1,
         low=-1,
         high=1,
+        once=wide,
     )
-    return (-thresholds).astype(np.int32), requant
+    return -thresholds if wide else (-thresholds).astype(np.int32), requant
 
 
 def level_requant(
-    thresholds: Int64Array, *, lows: Int64Array, highs: Int64Array, low: int, high: int, zero_point: int, once: bool
-) -> tuple[Int32Array, Requant]:
+    thresholds: Int64Array,
+    *,
+    lows: Int64Array,
+    highs: Int64Array,
+    low: int,
+    high: int,
+    zero_point: int,
+    once: bool,
+    wide: bool = False,
+) -> tuple[NumberArray, Requant]:
     """(bias, requant) of low..high; thresholds (high - low, channels), sums in lows..highs, `once` as a fully-connected layer
-    rounds. `zero_point` is the level of the real 0. Raises ModelError where no multiplier does it."""
+    rounds, and `wide` layers, of numbers of more than 8 bits. `zero_point` is the level of the real 0. Raises ModelError where
+    no multiplier does it."""
     failed: list[int] = []
     channels = thresholds.shape[1]
-    for point in dict.fromkeys((zero_point, low)):
-        result, failed = _fit_all(thresholds, lows, highs, np.arange(low + 1, high + 1) - point, once)
+    for point in dict.fromkeys((zero_point, low, *([0] if wide else []))):
+        if not -128 <= point <= 127:
+            continue  # a byte holds it
+        result, failed = _fit_all(thresholds, lows, highs, np.arange(low + 1, high + 1) - point, once, wide)
         if not failed:
-            bias, multiplier, shift = result.astype(np.int32)
-            return bias, Requant(multiplier=multiplier, shift=shift, zero_point=point, low=low, high=high)
+            bias, multiplier, shift = result[0], *result[1:].astype(np.int32)
+            requant = Requant(multiplier=multiplier, shift=shift, zero_point=point, low=low, high=high, once=wide)
+            return bias if wide else bias.astype(np.int32), requant
     raise ModelError(
         f"the levels of {len(failed)} of its {channels} channels (the first is {failed[0]}) do not lie evenly on whole sums, as"
         " a multiplier and a whole bias place them: use a scale that is a power of two with rounding mode FLOOR, a bias in the"
@@ -61,7 +78,7 @@ def level_requant(
 
 
 def _fit_all(
-    thresholds: Int64Array, lows: Int64Array, highs: Int64Array, levels: Int64Array, once: bool
+    thresholds: Int64Array, lows: Int64Array, highs: Int64Array, levels: Int64Array, once: bool, wide: bool
 ) -> tuple[Int64Array, list[int]]:
     """(bias, multiplier, shift) a channel as (3, channels), and the channels that have none."""
     channels = thresholds.shape[1]
@@ -72,7 +89,7 @@ def _fit_all(
         column, least, most = thresholds[:, channel], int(lows[channel]), int(highs[channel])
         key = least, most, *column.tolist()
         if key not in found:
-            found[key] = _fit(column, levels, least, most, once)
+            found[key] = _fit(column, levels, least, most, once, wide)
         fit = found[key]
         if fit is None:
             failed.append(channel)
@@ -84,23 +101,35 @@ def _fit_all(
 def edges(levels: Int64Array, multiplier: int, shift: int, once: bool) -> Int64Array:
     """The smallest sum + bias that reaches each of the levels, which count from the zero point."""
     if once:
-        return -(-((2 * levels - 1) << (30 - shift)) // multiplier)
+        return _divided(2 * levels - 1, 30 - shift, multiplier)
     right, left = max(-shift, 0), max(shift, 0)
     halves = (levels << right) - (1 << right >> 1) + ((levels <= 0) & (right > 0))
     whole = -(-((halves << 31) - (1 << 30)) // multiplier)
     return -(-whole // (1 << left))
 
 
-def _fit(thresholds: Int64Array, levels: Int64Array, low: int, high: int, once: bool) -> tuple[int, int, int] | None:
+def _divided(numbers: Int64Array, exponent: int, multiplier: int) -> Int64Array:
+    """ceil(numbers * 2**exponent / multiplier), in two steps: what is divided may need more than 64 bits."""
+    first = min(exponent, _EXPONENT)
+    whole, rest = np.divmod(numbers << first, multiplier)
+    return (whole << (exponent - first)) - (-(rest << (exponent - first)) // multiplier)
+
+
+def _fit(
+    thresholds: Int64Array, levels: Int64Array, low: int, high: int, once: bool, wide: bool
+) -> tuple[int, int, int] | None:
     """(bias, multiplier, shift) for one channel, or None."""
+    reach, right = (_WIDE_REACH, _WIDE_RIGHT) if wide else (_REACH, _RIGHT)
     inside = (thresholds > low) & (thresholds <= high)
     always, never = thresholds <= low, thresholds > high
     beyond = [(float(levels[never].min()) - 0.5, high)] if never.any() else []
     within = [(float(levels[always].max()) - 0.5, low)] if always.any() else []
     for multiplier, shift in _candidates(levels[inside], thresholds[inside], low, high, once, beyond, within):
+        if shift < -right:
+            continue
         reached = edges(levels, multiplier, shift, once)
         biases = reached - thresholds
-        least, most = -_REACH, _REACH
+        least, most = -reach, reach
         if inside.any():
             least, most = int(biases[inside].max()), int(biases[inside].min())
         if always.any():
@@ -125,9 +154,11 @@ def _candidates(
             yield from _multipliers([float(room)], single=True)
         return
     k, t = levels.astype(np.float64), thresholds.astype(np.float64)
-    apart = k[:, np.newaxis] - k
+    # Of very many, some: every candidate is tried on all.
+    some = np.unique(np.linspace(0, len(k) - 1, min(len(k), _PAIRS)).astype(np.int64))
+    apart = k[some, np.newaxis] - k[some]
     later = apart > 0
-    rises = t[:, np.newaxis] - t
+    rises = t[some, np.newaxis] - t[some]
     narrow = float(((rises - 1)[later] / apart[later]).max())
     wide = float(((rises + 1)[later] / apart[later]).min())
     if narrow > wide:
@@ -175,5 +206,5 @@ def _multipliers(periods: Sequence[float], *, single: bool) -> Iterator[tuple[in
             shortened = round(2.0**31 / period)
             yield from ((near, 0) for near in (shortened, shortened + 1, shortened - 1) if near > 0)
         for near in (multiplier, multiplier + 1, multiplier - 1):
-            if 1 << 30 <= near < 1 << 31 and -_RIGHT <= shift <= _LEFT:
+            if 1 << 30 <= near < 1 << 31 and -_WIDE_RIGHT <= shift <= _LEFT:
                 yield near, shift

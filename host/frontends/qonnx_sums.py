@@ -21,6 +21,8 @@ from .qonnx_values import Constant, Float32Array, Float64Array, Grid, Int64Array
 _EXACT = 1 << 24  # whole numbers below it are float32 numbers
 _EPSILON = 1.01 * 2.0**-24  # relative rounding error of a float32 operation, and a little for the errors' own products
 _LARGEST_SUM = (1 << 31) - 1
+_LARGEST_WIDE_SUM = (1 << 38) - 1
+_HALF = 1 << 15
 
 
 def with_bias(sums: Sums, bias: Constant, *, first: bool) -> Sums:
@@ -44,14 +46,14 @@ def check_whole(weights: npt.NDArray[np.int8], channels: int) -> None:
 
 
 def grid_of(weights: Constant) -> Grid:
-    """The whole numbers of a layer's weights, -128..127, and their scales. Raises ModelError."""
+    """The whole numbers of a layer's weights, of 16 bits at most, and their scales. Raises ModelError."""
     grid = weights.weights()
     if grid is None:
-        raise ModelError("its weights are not quantized: put a quantizer of 8 bits or fewer before them")
-    if grid.whole.size and (grid.whole.min() < -128 or grid.whole.max() > 127):
+        raise ModelError("its weights are not quantized: put a quantizer of 16 bits or fewer before them")
+    if grid.whole.size and (grid.whole.min() < -_HALF or grid.whole.max() >= _HALF):
         raise ModelError(
-            f"its weights reach from {grid.whole.min()} to {grid.whole.max()}, and bytes from -128 to 127: quantize them to"
-            " signed 8 bits"
+            f"its weights reach from {grid.whole.min()} to {grid.whole.max()}, and signed 16 bits from -{_HALF} to {_HALF - 1}:"
+            " quantize them to signed 16 bits or fewer"
         )
     return grid
 
@@ -81,8 +83,9 @@ def sums_of(
     low = np.minimum(flat * least, flat * most).sum(axis=1)
     high = np.maximum(flat * least, flat * most).sum(axis=1)
     reach = np.abs(flat).sum(axis=1) * max(abs(least), abs(most))
-    if reach.max() > _LARGEST_SUM:
-        raise ModelError(f"its sums may reach {int(reach.max()):,}, and must fit 32 bits: split it")
+    wide = x.wide or bool(flat.min() < -128 or flat.max() > 127)
+    if reach.max() > (_LARGEST_WIDE_SUM if wide else _LARGEST_SUM):
+        raise ModelError(f"its sums may reach {int(reach.max()):,}, and must fit {39 if wide else 32} bits: split it")
     unit = rows[:, 0].astype(np.float64) * np.float64(x.scale)
     bits = _odd(rows[:, 0]) * _odd(np.array([x.scale]))
     exact = reach.astype(np.float64) * bits < _EXACT
@@ -99,6 +102,7 @@ def sums_of(
         low=low,
         high=high,
         once=len(shape) == 2 and tensor_shape is None,
+        wide=wide,
     )
 
 

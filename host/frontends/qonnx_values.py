@@ -73,7 +73,7 @@ class Real:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quantized:
-    """A tensor of the integer graph, int8, its values in low..high."""
+    """A tensor of the integer graph, int8 or int16, its values in low..high."""
 
     tensor: str
     shape: Shape
@@ -83,6 +83,11 @@ class Quantized:
     low: int
     high: int
     bits: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether a byte does not hold them."""
+        return self.bits > 8
 
     @property
     def whole(self) -> Int64Array:
@@ -111,7 +116,7 @@ class Sums:
 
     `weights` are int64, outputs first. `make` builds the node from the other fields, given weights of that shape and the
     bias, and says the shape in the integer graph. `low`, `high`: what sums can be, a channel each. `slack` bounds the rounding
-    error of the executor's own float32 sums; 0 where they are exact.
+    error of the executor's own float32 sums; 0 where they are exact. `wide`: a byte does not hold what is multiplied.
     """
 
     make: Callable[..., Node]
@@ -125,6 +130,7 @@ class Sums:
     low: Int64Array
     high: Int64Array
     once: bool
+    wide: bool
     functions: tuple[Function, ...] = ()
     pools: tuple[Pool, ...] = field(default=())
 

@@ -7,7 +7,7 @@ from celosia.host import reference
 from celosia.host.frontends import qonnx
 from celosia.host.ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph
 from celosia.host.passes import simplify
-from qonnx_networks import SAMPLES, binary_network, features, images, normalization, one_bit_weights
+from qonnx_networks import SAMPLES, binary_network, features, images, normalization, one_bit_weights, wide_network
 from qonnx_writer import Array, QonnxWriter
 
 
@@ -50,6 +50,23 @@ def test_a_network_of_one_bit_weights_equals_the_executor(seed: int) -> None:
     net, output = one_bit_weights(rng)
     graph = check(net, output, images(rng, *net.shape[1:]))
     assert all(binary_weights(graph))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("bits", "weight_bits"), [(9, 4), (10, 8), (10, 10), (12, 4), (16, 3), (8, 10), (16, 8), (16, 16)])
+def test_networks_of_more_than_eight_bits(bits: int, weight_bits: int, seed: int) -> None:
+    """Equal to the executor; where its float32 sums are exact by proof, none of the thresholds is in doubt."""
+    rng = np.random.default_rng([seed, bits, weight_bits])
+    net, output = wide_network(rng, bits, weight_bits)
+    graph = simplify(qonnx.parse(net.data(output)))
+    x = 4 * images(rng, *net.shape[1:])
+    (expected,) = net.execute(x, output)
+    np.testing.assert_array_equal(reference.run(graph, {"x": x})[graph.outputs[0]], expected)
+    assert len(np.unique(expected)) > 10
+    kinds = {graph.tensors[name].dtype for node in graph.nodes for name in node.inputs}
+    assert kinds == {"float32", "int16" if bits > 8 else "int8"}
+    if bits + weight_bits < 17:
+        assert graph.metadata["unproven"] == "0"
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -57,15 +57,15 @@ CASES: dict[str, tuple[Build, str]] = {
         "node 1 .*weights are not quantized",
     ),
     "wide weights": (
-        lambda net: net.node("Conv", [quantized(net), net.quant(net.constant(WEIGHTS * 60), 1, 8, signed=False)]),
-        "weights reach from 0 to 180",
+        lambda net: net.node("Conv", [quantized(net), net.quant(net.constant(WEIGHTS * 20000), 1, 16, signed=False)]),
+        "weights reach from 0 to 60000, and signed 16 bits from -32768 to 32767",
     ),
     "weights' scale": (
         lambda net: net.node("Conv", [quantized(net), net.weights(WEIGHTS, np.array([0.5, 1.0]).reshape(1, 2, 1, 1))]),
         "scale of its weights varies within an output channel",
     ),
-    "nine bits": (lambda net: net.quant("x", 0.25, 9), "bit width must be one of 1 to 8, not 9"),
-    "half a bit": (lambda net: net.quant("x", 0.25, 2.5), "bit width must be one of 1 to 8, not 2.5"),
+    "seventeen bits": (lambda net: net.quant("x", 0.25, 17), "bit width must be one of 1 to 16, not 17"),
+    "half a bit": (lambda net: net.quant("x", 0.25, 2.5), "bit width must be one of 1 to 16, not 2.5"),
     "scale a channel": (lambda net: net.quant("x", np.array([0.25, 0.5]).reshape(1, 2, 1, 1)), "scale must be one number"),
     "no scale": (lambda net: net.quant("x", 0.0), "scale must be a positive number"),
     "zero point": (lambda net: net.quant("x", 0.25, zero_point=0.5), "zero point must be a whole number, not 0.5"),
@@ -161,7 +161,7 @@ def external(model: onnx.ModelProto) -> None:
 
 
 def annotated(model: onnx.ModelProto) -> None:
-    entry = onnx.StringStringEntryProto(key="finn_datatype", value="INT16")
+    entry = onnx.StringStringEntryProto(key="finn_datatype", value="INT32")
     model.graph.quantization_annotation.add(tensor_name="x", quant_parameter_tensor_names=[entry])
 
 
@@ -179,7 +179,7 @@ def annotated(model: onnx.ModelProto) -> None:
         (lambda m: m.graph.input[0].type.tensor_type.shape.dim[0].CopyFrom(_dim(3)), "must have a batch of one"),
         (lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.UINT8), "must be float32"),
         (external, "lies in another file"),
-        (annotated, "input 'x', as it is annotated: its bit width must be one of 1 to 8, not 16"),
+        (annotated, "input 'x', as it is annotated: its bit width must be one of 1 to 16, not 32"),
         (lambda m: m.graph.output[0].CopyFrom(helper.make_empty_tensor_value_info("nobody")), "no node computes it"),
     ],
 )
