@@ -21,12 +21,12 @@ from celosia.host.transport.link import Link
 from celosia.hw.config import FabricConfig, preset
 from celosia.hw.isa import DESCRIPTOR_WORDS, Command, Descriptor, Operation
 from celosia.sim.errors import DeviceError
-from fabrics import BINARY
+from fabrics import BINARY, WIDE
 
 COUNT = 400
 """Rounds of the long run."""
 
-FABRICS = ("mini", "up5k", BINARY)
+FABRICS = ("mini", "up5k", BINARY, WIDE)
 _ROUNDS = 4  # of nonsense before one good network
 _NETWORKS = (networks.conv(1, (1, 4, 4, 3), 5, (3, 3)), networks.fully_connected(2, (1, 24), 6), networks.pool(3, (1, 4, 4, 3)))
 

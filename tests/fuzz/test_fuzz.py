@@ -87,5 +87,5 @@ def test_packets_of_nonsense_start_programs():
     """They reach what they are for: each command, and descriptors whose loops end."""
     rng = np.random.default_rng(1)
     config = streams.preset("mini")
-    commands = {int(word) >> 24 for _ in range(60) for word in streams.random_words(rng, config)[:1]}
+    commands = {int(word) >> 24 for _ in range(150) for word in streams.random_words(rng, config)[:1]}
     assert {command.value for command in streams.Command} <= commands
