@@ -51,7 +51,7 @@ TESTS = {
     "memory/weights.py": "hw/memory/test_weights.py",
     "memory/unread.py": "hw/memory/test_weights.py",
     "post/channels.py": "hw/post/test_channels.py hw/post/test_post.py",
-    "post/planes.py": "hw/post/test_planes.py",
+    "post/planes.py": "hw/post/test_planes.py hw/post/test_post.py",
     "post/partial.py": "hw/post/test_partial.py hw/post/test_post.py",
     "post/post.py": "hw/post/test_post.py",
     "post/requantize.py": "hw/post/test_requantize.py::test_average_divides_halves_away_from_zero "
