@@ -149,7 +149,9 @@ class FabricConfig:
                     "a compact fabric leaves that out"
                 )
         if self.doubles:
-            raise ValueError(f"fabric {self.name!r}: widest_bits must be {BYTE_BITS} where step_cycles is not 1")
+            raise ValueError(
+                f"fabric {self.name!r}: widest_bits must be {BYTE_BITS} where step_cycles is not 1, not {self.widest_bits}"
+            )
         if self.requant_lanes != 1:
             raise ValueError(
                 f"fabric {self.name!r}: requant_lanes must be 1 where step_cycles is not 1, not {self.requant_lanes}"

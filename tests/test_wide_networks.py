@@ -27,6 +27,7 @@ NETWORKS = {
     "bytes in and out": Wide(6, (5, 5, 3), bits=8).conv(8, weights=4, bits=16).flat().fc(10, weights=8, bits=8).graph(),
     "more results than partial sums": Wide(7, (12, 11, 3)).conv(6, (2, 2), weights=8, bits=16).graph(),
     "longer rows than partial sums": Wide(8, (2, 90, 3)).conv(5, (2, 3), weights=16, bits=16).graph(),
+    "turned over by the host": Wide(10, (12, 7, 1)).conv(9, (10, 4), weights=8, bits=16, padding=1).graph(),
     "both kinds of weights": Wide(9, (4, 4, 9)).conv(24, weights=16, bits=16).flat().fc(9, weights=8, bits=16).graph(),
 }
 LAYERS, MORE_LAYERS = 2, 40  # of each pair of widths
@@ -103,8 +104,38 @@ def test_networks_of_bytes(seed):
     check_network(random_network(seed, size="tiny", branches=True), WIDE, seed=seed)
 
 
-def test_a_fabric_of_bytes_says_what_it_lacks():
-    (placement,) = place(Wide(1, (4, 4, 4)).conv(4, weights=8, bits=16).graph(), fabric_of("mini"))
+@pytest.mark.parametrize(
+    ("graph", "fabric", "reason", "advice"),
+    [
+        (
+            Wide(1, (4, 4, 4)).conv(4, weights=8, bits=16).graph(),
+            "mini",
+            "it has numbers of 16 bits, and mini takes bytes",
+            "take a fabric with widest_bits=16: ecp5-85-16",
+        ),
+        (
+            Wide(2, (4, 4, 4)).pool().graph(),
+            WIDE,
+            "the fabric's unit for max_pool_2d takes bytes, not 16 bits",
+            "it costs little on the CPU",
+        ),
+        (
+            simplify(parse(network(0))),
+            WIDE,
+            "TensorFlow Lite multiplies its sums in double precision, which a multiplier of 31 bits does not equal",
+            "write it as a 1x1 convolution",
+        ),
+        (
+            Wide(3, (4, 4, 60)).conv(4, weights=16, bits=16).graph(),
+            WIDE,
+            "the accumulators of mini,widest_bits=16 hold 274,877,906,943",
+            "split its reduction, or give it smaller weights",
+        ),
+    ],
+    ids=["bytes", "pooling", "double precision", "sums"],
+)
+def test_what_goes_to_the_cpu_and_why(graph, fabric, reason, advice):
+    placement = place(graph, fabric_of(fabric))[-1]
     assert placement.engine == "cpu"
-    assert placement.reason == "it has numbers of 16 bits, and mini takes bytes"
-    assert placement.advice == "take a fabric with widest_bits=16: ecp5-85-16"
+    assert reason in placement.reason
+    assert placement.advice == advice

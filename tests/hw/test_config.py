@@ -114,6 +114,23 @@ def test_refused_sizes(changes, words):
 
 
 @pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"step_cycles": 2}, "step_cycles must be 1 or rows \\(4\\), not 2"),
+        (
+            {"depthwise_tiles": 1},
+            "depthwise_tiles must be 0 where step_cycles is not 1, not 1: a compact fabric leaves that out",
+        ),
+        ({"requant_lanes": 2}, "requant_lanes must be 1 where step_cycles is not 1, not 2"),
+        ({"widest_bits": 16}, "widest_bits must be 8 where step_cycles is not 1, not 16"),
+    ],
+)
+def test_refused_sizes_of_a_compact_fabric(changes, words):
+    with pytest.raises(ValueError, match=words):
+        replace(preset("up5k"), **changes)
+
+
+@pytest.mark.parametrize(
     "size",
     [
         item.name
