@@ -2,6 +2,8 @@
 
 import networks
 import pytest
+from celosia.hw.config import XNOR_TILES, preset
+from celosia.hw.fabric import Fabric
 from fabrics import STARVED, check_network
 
 LAYERS = {
@@ -34,3 +36,9 @@ def test_weights_that_stream(layer):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_networks(seed):
     check_network(networks.random_network(seed, size="tiny"), "mini")
+
+
+def test_words_of_the_ring_wait_for_the_xnor_engine():
+    """It reads a step's words up to so many cycles later than the array would, and only then may others take their place."""
+    array, both = (Fabric.step_latency_of(preset(name)) for name in ("ecp5-85", "ecp5-85-xnor"))
+    assert both == array + XNOR_TILES + 1
