@@ -29,6 +29,8 @@ def test_numbers_on_the_wire():
         "START": 7,
         "WAIT": 8,
         "LOAD_DEPTHWISE": 9,
+        "LOAD_WHOLE_WEIGHTS": 10,
+        "STREAM_WHOLE_WEIGHTS": 11,
     }
     assert {answer.name: answer.value for answer in Answer} == {"RESULT": 1, "DONE": 2}
     assert {operation.name: operation.value for operation in Operation} == {
