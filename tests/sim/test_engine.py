@@ -60,6 +60,7 @@ def test_small_reads_give_the_same_words():
     assert [int(simulator.read(1)[0]) for _ in range(count)] == expected
 
 
+@pytest.mark.slow
 def test_hierarchy_and_one_pass_change_nothing(tmp_path):
     """The traced model is flat and unoptimised; the fast one keeps modules and is evaluated once a cycle."""
     fast = Simulator(MINI)

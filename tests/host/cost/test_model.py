@@ -78,7 +78,7 @@ def check(model, fabric):
     return plan, predicted
 
 
-@pytest.mark.parametrize("fabric", ["ecp5-85", "ecp5-85-w8k"])
+@pytest.mark.parametrize("fabric", ["ecp5-85", pytest.param("ecp5-85-w8k", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SHARED_MODELS)
 def test_mlperf_tiny(shared, name, fabric):
     """Weights that stay, and a buffer of 8 KiB through whose ring nearly all of them stream."""
