@@ -91,6 +91,7 @@ def test_the_speech_commands_network_on_a_ulx3s(shared, tmp_path):
     assert f"celosia run MODEL --input X.npy --device serial://{tmp_path}/board?baud=3000000\n" in said
 
 
+@pytest.mark.slow
 def test_digits_on_a_small_board(tmp_path):
     """The same with a small fabric: its name is in the command that the board prints."""
     y, said = run_both(tmp_path, DEMO / "digits.tflite", DEMO / "digits.npz", "icebreaker", "mini")

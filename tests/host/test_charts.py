@@ -24,7 +24,7 @@ WIDE = "mini,activation_bytes=65536"
 MODELS = {"mobilenet_v2": (zoo.MODELS["mobilenet_v2"], WIDE), "starved": (lambda: networks.random_network(5), STARVED)}
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=[pytest.param("mobilenet_v2", marks=pytest.mark.slow), "starved"])
 def session(request):
     """One that has run two samples."""
     make, fabric = MODELS[request.param]
