@@ -135,7 +135,7 @@ class FabricDevice:
             elif tensor.planes:
                 content = golden.unpack_planes(content.view(np.uint8).reshape(tensor.planes, -1))
             elif tensor.doubled:
-                content = golden.join_bytes(content, tensor.size)
+                content = golden.join_bytes(content.reshape(2, -1))
             values[result.tensor] = content.reshape(tensor.shape).copy()
             self._cycles_io += PACKET_WORDS + result.words
         total, payload = take(Answer.DONE, RECORD_WORDS * len(program.records))

@@ -206,9 +206,8 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
     )
     source, pad_value = addresses[layer.inputs[0]], layer.pad_value
     if layer.passes > 1:
-        upper, lower = golden.split_bytes(np.array([pad_value]))[[0, -1]].tolist()
-        source += golden.plane_stride(graph.tensors[layer.inputs[0]].size) if job.lower else 0
-        pad_value = lower if job.lower else upper
+        source += graph.tensors[layer.inputs[0]].size if job.lower else 0
+        pad_value = int(golden.split_bytes(np.array(pad_value, np.int16))[int(job.lower)])
     kernel_row_stride = layer.kernel_row_step * layer.row_pitch
     operands: dict[str, Any] = {}
     if layer.add is not None:
@@ -255,9 +254,7 @@ def _descriptor(job: Job, segment: Segment, graph: Graph, config: FabricConfig, 
         operands.setdefault("pace", job.walk.result_pace(config))
     low, high, double = layer.low, layer.high, layer.double and not job.partial_out
     if layer.double:
-        stride = golden.plane_stride(graph.tensors[layer.output].size)
-        operands["operand"] = {"bytes": {"write_stride": stride, "low": low, "high": high}}
-        operands.setdefault("pace", job.walk.result_pace(config))
+        operands["operand"] = {"bytes": {"write_stride": graph.tensors[layer.output].size, "low": low, "high": high}}
         low = high = 0
     # Addresses of bits: the requantizer's count bits, the XNOR engine's bytes.
     outputs = cols // 2 if layer.whole else cols

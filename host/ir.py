@@ -17,7 +17,6 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..sim.golden.bytes import plane_stride
 from ..sim.golden.requantize import NumberArray as NumberArray
 
 Int8Array = npt.NDArray[np.int8]
@@ -60,7 +59,7 @@ class Tensor:
     def stored_bytes(self) -> int:
         """Bytes in a fabric's activation memory."""
         if self.doubled:
-            return plane_stride(self.size) + self.size
+            return 2 * self.size
         return self.size * (1 if self.packed else self.planes or 8) // 8
 
 
@@ -315,6 +314,12 @@ class Graph:
     def macs(self) -> int:
         """Useful multiply-accumulates for one inference."""
         return sum(node.macs(self) for node in self.nodes)
+
+    def is_wide(self, node: Node) -> bool:
+        """Whether a node reads, gives or multiplies by numbers of 16 bits: its sums then have 64."""
+        if isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected) and node.weights.dtype == np.int16:
+            return True
+        return any(self.tensors[name].doubled for name in (*node.inputs, node.output))
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes that read `tensor`."""

@@ -141,9 +141,10 @@ def jobs_of(layer: Layer, resident_tiles: int, ring_size: int, config: FabricCon
             yield first, min(limit, end - first) if not layer.repeat else end - first
 
     if layer.passes > 1:
+        count = min(max(config.partial_depth // layer.results, 1), config.tile_depth)
         for begin, end, streamed in ((0, resident_tiles, False), (resident_tiles, layer.tiles, True)):
             pieces = _pieces(whole, max(1, ring_size // 2)) if streamed and layer.steps > ring_size else [whole]
-            yield from _in_passes(layer, range(begin, end), pieces, streamed, config)
+            yield from _in_parts(layer, range(begin, end), count, pieces, streamed, config)
         return
     if layer.weights is None or layer.repeat:
         for first, count in ranges(0, layer.tiles):
@@ -158,43 +159,31 @@ def jobs_of(layer: Layer, resident_tiles: int, ring_size: int, config: FabricCon
             yield Job(layer=layer, first_tile=first, tiles=count, piece=whole, streamed=True, block=everything)
         return
     # The ring holds no whole tile: halves of the ring, one at work while the other loads, and partial sums in between.
-    pieces = _pieces(whole, max(1, ring_size // 2))
-    for tile in range(resident_tiles, layer.tiles):
-        for block in _blocks(layer, config.partial_depth):
-            for index, piece in enumerate(pieces):
-                yield Job(
-                    layer=layer,
-                    first_tile=tile,
-                    tiles=1,
-                    piece=piece,
-                    streamed=True,
-                    partial_in=index > 0,
-                    partial_out=index + 1 < len(pieces),
-                    block=block,
-                )
+    yield from _in_parts(layer, range(resident_tiles, layer.tiles), 1, _pieces(whole, max(1, ring_size // 2)), True, config)
 
 
-def _in_passes(layer: Layer, tiles: range, pieces: list[Piece], streamed: bool, config: FabricConfig) -> Iterator[Job]:
-    """Some tiles of a layer of 16 bits: two passes for each as many results as there is room for partial sums."""
-    count = min(max(config.partial_depth // layer.results, 1), config.tile_depth)
+def _in_parts(
+    layer: Layer, tiles: range, count: int, pieces: list[Piece], streamed: bool, config: FabricConfig
+) -> Iterator[Job]:
+    """Some tiles of a layer, `count` at a time, by blocks of as many results as there is room for partial sums: the pieces of
+    the reduction one by one, all of them for each of the layer's passes."""
+    parts = [(number > 0, piece) for number in range(layer.passes) for piece in pieces]
     for first in tiles[::count]:
         for number, block in enumerate(_blocks(layer, config.partial_depth)):
-            for lower in (False, True):
-                for index, piece in enumerate(pieces):
-                    last = index + 1 == len(pieces)
-                    yield Job(
-                        layer=layer,
-                        first_tile=first,
-                        tiles=min(count, tiles.stop - first),
-                        block=block,
-                        piece=piece,
-                        streamed=streamed,
-                        partial_in=lower or index > 0,
-                        partial_out=not (lower and last),
-                        lower=lower,
-                        scaled=last and not lower,
-                        again=number > 0 or lower,
-                    )
+            for index, (lower, piece) in enumerate(parts):
+                yield Job(
+                    layer=layer,
+                    first_tile=first,
+                    tiles=min(count, tiles.stop - first),
+                    block=block,
+                    piece=piece,
+                    streamed=streamed,
+                    partial_in=index > 0,
+                    partial_out=index + 1 < len(parts),
+                    lower=lower,
+                    scaled=index + 1 < len(parts) and parts[index + 1][0] and not lower,
+                    again=number > 0 or lower,
+                )
 
 
 def _pieces(whole: Piece, limit: int) -> list[Piece]:

@@ -72,53 +72,14 @@ def evaluate(node: Node, inputs: Sequence[Array], graph: Graph) -> Array:
     source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
     shape = (len(x) // source.shape[0] * target.shape[0], *target.shape[1:])
     match node:
-        case Conv2D() | DepthwiseConv2D() | FullyConnected() if "int16" in (
-            source.dtype,
-            target.dtype,
-            node.weights.dtype.name,
-        ):
-            requant = node.requant
-            if requant.factors is not None:
-                return golden.requantize_real(_sums(node, x), requant.factors, requant.low, requant.high, target.dtype).reshape(
-                    shape
-                )
-            return golden.requantize_wide(
-                _sums(node, x),
-                requant.multiplier,
-                requant.shift,
-                requant.zero_point,
-                requant.low,
-                requant.high,
-                once=requant.once,
-                dtype=target.dtype,
-            ).reshape(shape)
+        case Conv2D() | DepthwiseConv2D() | FullyConnected() if graph.is_wide(node):
+            return _wide(node, x, target.dtype).reshape(shape)
         case Conv2D():
-            return golden.conv2d(
-                x,
-                node.weights,
-                node.bias,
-                input_zero_point=node.input_zero_point,
-                stride=node.stride,
-                dilation=node.dilation,
-                padding=node.padding,
-                **_requant(node.requant),
-            )
+            return golden.conv2d(x, node.weights, node.bias, **_walk(node), **_requant(node.requant))
         case DepthwiseConv2D():
-            return golden.depthwise_conv2d(
-                x,
-                node.weights,
-                node.bias,
-                input_zero_point=node.input_zero_point,
-                depth_multiplier=node.depth_multiplier,
-                stride=node.stride,
-                dilation=node.dilation,
-                padding=node.padding,
-                **_requant(node.requant),
-            )
+            return golden.depthwise_conv2d(x, node.weights, node.bias, **_walk(node), **_requant(node.requant))
         case FullyConnected():
-            return golden.fully_connected(
-                x, node.weights, node.bias, input_zero_point=node.input_zero_point, **_requant(node.requant)
-            ).reshape(shape)
+            return golden.fully_connected(x, node.weights, node.bias, **_walk(node), **_requant(node.requant)).reshape(shape)
         case Add():
             rank = max(value.ndim for value in inputs)
             return golden.add(
@@ -180,32 +141,38 @@ def evaluate(node: Node, inputs: Sequence[Array], graph: Graph) -> Array:
             raise ModelError(f"Node {node.name!r} is a {node.op}, for which there is no golden model")
 
 
-def _sums(node: Conv2D | DepthwiseConv2D | FullyConnected, x: Array) -> Array:
-    """The layer's sums with their biases."""
+def _wide(node: Conv2D | DepthwiseConv2D | FullyConnected, x: Array, dtype: str) -> Array:
+    """The output of a layer with numbers of 16 bits."""
     match node:
-        case FullyConnected():
-            return golden.fully_connected_sums(x, node.weights, node.bias, input_zero_point=node.input_zero_point)
         case Conv2D():
-            return golden.conv2d_sums(
-                x,
-                node.weights,
-                node.bias,
-                input_zero_point=node.input_zero_point,
-                stride=node.stride,
-                dilation=node.dilation,
-                padding=node.padding,
-            )
-        case _:
-            return golden.depthwise_conv2d_sums(
-                x,
-                node.weights,
-                node.bias,
-                input_zero_point=node.input_zero_point,
-                depth_multiplier=node.depth_multiplier,
-                stride=node.stride,
-                dilation=node.dilation,
-                padding=node.padding,
-            )
+            sums = golden.conv2d_sums(x, node.weights, node.bias, **_walk(node))
+        case DepthwiseConv2D():
+            sums = golden.depthwise_conv2d_sums(x, node.weights, node.bias, **_walk(node))
+        case FullyConnected():
+            sums = golden.fully_connected_sums(x, node.weights, node.bias, **_walk(node))
+    requant = node.requant
+    if requant.factors is not None:
+        return golden.requantize_real(sums, requant.factors, requant.low, requant.high, dtype)
+    return golden.requantize_wide(
+        sums,
+        requant.multiplier,
+        requant.shift,
+        requant.zero_point,
+        requant.low,
+        requant.high,
+        once=requant.once,
+        dtype=dtype,
+    )
+
+
+def _walk(node: Conv2D | DepthwiseConv2D | FullyConnected) -> dict[str, Any]:
+    """What the golden models of layers with weights ask besides these: what padding holds, and where windows lie."""
+    fields: dict[str, Any] = {"input_zero_point": node.input_zero_point}
+    if not isinstance(node, FullyConnected):
+        fields |= {"stride": node.stride, "dilation": node.dilation, "padding": node.padding}
+    if isinstance(node, DepthwiseConv2D):
+        fields["depth_multiplier"] = node.depth_multiplier
+    return fields
 
 
 def _requant(requant: Requant) -> dict[str, Any]:

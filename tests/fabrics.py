@@ -9,11 +9,13 @@ from zlib import crc32
 import networks
 import numpy as np
 from celosia.host import reference
+from celosia.host.cost.model import estimate
 from celosia.host.device import Counters
 from celosia.host.driver import FabricDevice
 from celosia.host.frontends.tflite import parse
 from celosia.host.ir import Graph
 from celosia.host.passes import simplify
+from celosia.host.schedule import schedule
 from celosia.hw.config import FabricConfig, preset
 from celosia.sim.engine import Simulator, build
 
@@ -48,6 +50,16 @@ def run_samples(graph: Graph, name: str, x: np.ndarray) -> tuple[np.ndarray, np.
     finally:
         device.close()
     return found, reference.run(graph, {source: x})[graph.outputs[0]], counted
+
+
+def check_cycles(graph: Graph, name: str, counted: Counters, count: int) -> None:
+    """What `count` samples were counted to take is what the cost model says: of every descriptor, and in all."""
+    cost = estimate(schedule(graph, fabric_of(name)))
+    for record, predicted in zip(counted.descriptors, cost.counters.descriptors, strict=True):
+        for part in ("cycles", "busy", "weights", "activations", "output"):
+            assert getattr(record, part) == count * getattr(predicted, part)
+    assert counted.cycles == count * cost.cycles
+    assert counted.bytes_in == count * 4 * cost.words_in
 
 
 def check_network(model: bytes, fabric: str, *, seed: int = 1, samples: int = 2) -> Counters:

@@ -5,10 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 from binary_networks import Binary, samples
-from celosia.host.cost.model import estimate
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
-from fabrics import BINARY, fabric_of, run_samples
+from fabrics import BINARY, check_cycles, fabric_of, run_samples
 
 COUNT = 2  # samples
 
@@ -58,11 +57,7 @@ def test_networks(name):
 def test_cycles(name):
     """What the cost model says of every descriptor."""
     _, _, counted = run(name, BINARY)
-    cost = estimate(schedule(NETWORKS[name][0], fabric_of(BINARY)))
-    assert counted.cycles == COUNT * cost.cycles
-    for record, predicted in zip(counted.descriptors, cost.counters.descriptors * COUNT, strict=False):
-        for part in ("cycles", "busy", "weights", "activations", "output"):
-            assert getattr(record, part) == COUNT * getattr(predicted, part)
+    check_cycles(NETWORKS[name][0], BINARY, counted, COUNT)
 
 
 def test_a_fabric_without_the_engine_takes_the_array():

@@ -9,7 +9,7 @@ from celosia.host.cost.model import estimate
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
 from celosia.hw.isa import Operation
-from fabrics import BINARY, fabric_of, run_samples
+from fabrics import BINARY, check_cycles, fabric_of, run_samples
 from few_bit_networks import PAIRS, Few, random_layer
 
 COUNT = 2  # samples
@@ -70,11 +70,7 @@ def test_networks(name):
 def test_cycles(name):
     """What the cost model says of every descriptor."""
     _, _, counted = run(name)
-    cost = estimate(schedule(NETWORKS[name], fabric_of(BINARY)))
-    for record, predicted in zip(counted.descriptors, cost.counters.descriptors * COUNT, strict=False):
-        for part in ("cycles", "busy", "weights", "activations", "output"):
-            assert getattr(record, part) == COUNT * getattr(predicted, part)
-    assert counted.cycles == COUNT * cost.cycles
+    check_cycles(NETWORKS[name], BINARY, counted, COUNT)
 
 
 @pytest.mark.parametrize("pair", range(len(PAIRS)))

@@ -4,12 +4,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from celosia.host.cost.model import estimate
 from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.host.placement import place
-from celosia.host.schedule import schedule
-from fabrics import STARVED, WIDE, check_network, fabric_of, run_samples
+from fabrics import STARVED, WIDE, check_cycles, check_network, fabric_of, run_samples
 from network_builder import Network
 from networks import random_network
 from wide_networks import WIDTHS, Wide, random_layer, samples
@@ -49,12 +47,7 @@ def test_networks(name, fabric):
     found, expected, counted = run(name, fabric)
     np.testing.assert_array_equal(found, expected)
     assert len(np.unique(expected)) > 20
-    cost = estimate(schedule(graph, config))
-    for record, predicted in zip(counted.descriptors, cost.counters.descriptors * COUNT, strict=False):
-        for part in ("cycles", "busy", "weights", "activations", "output"):
-            assert getattr(record, part) == COUNT * getattr(predicted, part)
-    assert counted.cycles == COUNT * cost.cycles
-    assert counted.bytes_in == COUNT * 4 * cost.words_in
+    check_cycles(graph, fabric, counted, COUNT)
 
 
 def check_layers(pair, count):

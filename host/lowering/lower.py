@@ -26,7 +26,6 @@ from .dense import convolution, fully_connected, ungrouped
 from .elementwise import add
 from .layer import Layer, Unsupported
 from .serial import plane_stride, serial_layer
-from .sums import check_numbers
 from .windows import average_pool, depthwise, max_pool, mean
 
 _COUNT_LIMIT = 65535  # loop counts are 16 bits wide
@@ -61,7 +60,7 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
 
 def _lowered(node: Node, graph: Graph, config: FabricConfig) -> Layer:
     """The node's walk, whether or not a descriptor can hold it."""
-    check_numbers(node, graph, config)
+    _check_numbers(node, graph, config)
     match node:
         case Conv2D() | FullyConnected() if graph.tensors[node.inputs[0]].packed:
             return binary_layer(node, graph, config)
@@ -87,6 +86,23 @@ def _lowered(node: Node, graph: Graph, config: FabricConfig) -> Layer:
             raise Unsupported(
                 f"the fabric has no unit for {node.op}", "it costs little on the CPU, or rewrite it with convolutions"
             )
+
+
+def _check_numbers(node: Node, graph: Graph, config: FabricConfig) -> None:
+    """Refuses numbers of 16 bits where the fabric, or what it has for this node, takes bytes."""
+    if not graph.is_wide(node):
+        return
+    if not config.doubles:
+        raise Unsupported(
+            f"it has numbers of 16 bits, and {config.name} takes bytes", "take a fabric with widest_bits=16: ecp5-85-16"
+        )
+    if not isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected):
+        raise Unsupported(f"the fabric's unit for {node.op} takes bytes, not 16 bits", "it costs little on the CPU")
+    if node.requant.factors is not None:
+        raise Unsupported(
+            "TensorFlow Lite multiplies its sums in double precision, which a multiplier of 31 bits does not equal",
+            "write it as a 1x1 convolution",
+        )
 
 
 def _written(layer: Layer, graph: Graph) -> Layer:

@@ -15,7 +15,7 @@ from ..ir import Conv2D, FullyConnected, Graph, Int8Array, WeightArray
 from .binary import as_convolution, banked
 from .dense import convolution, fully_connected, ungrouped
 from .layer import Layer, Pixels, Planes, Unsupported
-from .sums import is_wide_layer, requantized
+from .sums import requantized
 
 PLANES = (2, 4)
 """Bits of activations that the engine takes as planes."""
@@ -43,7 +43,7 @@ def takes_planes(node: Conv2D | FullyConnected, graph: Graph, config: FabricConf
         if not plain or node.stride[1] * weights.shape[3] // BYTE_BITS > _STRIDE_LIMIT:
             return False
     if (
-        is_wide_layer(node, graph)
+        graph.is_wide(node)
         or planes > config.plane_limit
         or weights.shape[-1] % BYTE_BITS
         or weights[0].size > _LONGEST_SUM

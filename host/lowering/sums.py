@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ...hw.config import BYTE_BITS, DOUBLE_BITS, LARGEST_SUM, FabricConfig
 from ...hw.isa import MAX_LEFT_SHIFT
 from ...hw.post.requantize import NARROW_BITS
-from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, Node, WeightArray
+from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, WeightArray
 from .layer import Channels, Unsupported
 
 _MAX_RIGHT_SHIFT = 31
@@ -38,7 +38,7 @@ def requantized(
         inputs = (-(1 << (source.bits - 1)), (1 << min(source.bits, DOUBLE_BITS - 1)) - 1)
     bias = node.bias.astype(np.int64) - node.input_zero_point * wide.sum(axis=1)
     reach = max(map(abs, inputs)) * np.abs(wide).sum(axis=1) + np.abs(bias) + np.abs(lacking)
-    if is_wide_layer(node, graph):
+    if graph.is_wide(node):
         check_sums(128 * np.abs(wide).sum(axis=1), (1 << (config.accumulator_bits - 1)) - 1, config)
         check_sums(reach, (1 << (config.total_bits - 1)) - 1, config)
         check_sums(np.abs(bias + lacking), (1 << (config.bias_bits - 1)) - 1, config)
@@ -87,30 +87,6 @@ def check_weights(weights: WeightArray) -> None:
             "it has weights of -128, and two products a multiplier need -127 to 127",
             "quantize its weights symmetrically, as TensorFlow Lite's converter does",
         )
-
-
-def check_numbers(node: Node, graph: Graph, config: FabricConfig) -> None:
-    """Refuses numbers of 16 bits where the fabric, or what it has for this node, takes bytes."""
-    if not is_wide_layer(node, graph):
-        return
-    if not config.doubles:
-        raise Unsupported(
-            f"it has numbers of 16 bits, and {config.name} takes bytes", "take a fabric with widest_bits=16: ecp5-85-16"
-        )
-    if not isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected):
-        raise Unsupported(f"the fabric's unit for {node.op} takes bytes, not 16 bits", "it costs little on the CPU")
-    if node.requant.factors is not None:
-        raise Unsupported(
-            "TensorFlow Lite multiplies its sums in double precision, which a multiplier of 31 bits does not equal",
-            "write it as a 1x1 convolution",
-        )
-
-
-def is_wide_layer(node: Node, graph: Graph) -> bool:
-    """Whether it reads, gives or multiplies by numbers of 16 bits."""
-    if isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected) and node.weights.dtype == np.int16:
-        return True
-    return any(graph.tensors[name].doubled for name in (*node.inputs, node.output))
 
 
 def check_sums(largest: npt.NDArray[np.int64], limit: int, config: FabricConfig) -> None:

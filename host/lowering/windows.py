@@ -11,7 +11,7 @@ from ..cost.latencies import latencies_of
 from ..ir import AveragePool2D, DepthwiseConv2D, Graph, Int8Array, MaxPool2D, Mean, Pair
 from .dense import convolution
 from .layer import Layer, Unsupported, Window
-from .sums import check_left_shifts, check_shifts, check_sums, check_weights, is_wide, is_wide_layer, requantized, uniform
+from .sums import check_left_shifts, check_shifts, check_sums, check_weights, is_wide, requantized, uniform
 
 _WINDOW_STRIDE_LIMIT = 255
 
@@ -56,7 +56,7 @@ def _on_unit(node: DepthwiseConv2D, graph: Graph, config: FabricConfig) -> Layer
     kernel, stride = node.weights.shape[:2], node.stride
     if (
         not config.depthwise_tiles
-        or is_wide_layer(node, graph)
+        or graph.is_wide(node)
         or node.depth_multiplier != 1
         or node.dilation != (1, 1)
         or max(kernel) > KERNEL

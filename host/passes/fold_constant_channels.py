@@ -23,8 +23,7 @@ def fold_constant_channels(graph: Graph) -> Graph:
 def _folded(node: Node, graph: Graph) -> Node:
     if not isinstance(node, Conv2D | DepthwiseConv2D | FullyConnected) or node.requant.factors is not None:
         return node
-    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
-    limits = np.iinfo(source.dtype)
+    limits = np.iinfo(graph.tensors[node.inputs[0]].dtype)
     axis = node.weights.ndim - 1 if isinstance(node, DepthwiseConv2D) else 0
     flat = np.moveaxis(node.weights, axis, 0).reshape(node.weights.shape[axis], -1).astype(np.int64)
     low, high = limits.min - node.input_zero_point, limits.max - node.input_zero_point
@@ -33,7 +32,7 @@ def _folded(node: Node, graph: Graph) -> Node:
     requant = node.requant
     settings = requant.multiplier, requant.shift, requant.zero_point, requant.low, requant.high
     # Requantizing is monotonic, as long as no sum leaves its bits on the way.
-    if "int16" in (source.dtype, target.dtype, node.weights.dtype.name):
+    if graph.is_wide(node):
         ends = [requantize_wide(sums, *settings, once=requant.once, dtype=np.int64) for sums in (least, most)]
         limit = 1 << (_WIDE_BITS if requant.once else 31)
     else:

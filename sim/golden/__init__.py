@@ -19,7 +19,7 @@ from .binary import (
     unpack_bits,
     unpack_planes,
 )
-from .bytes import join_bytes, plane_stride, split_bytes
+from .bytes import join_bytes, split_bytes
 from .convolution import conv2d, conv2d_sums, depthwise_conv2d, depthwise_conv2d_sums
 from .elementwise import add
 from .fully_connected import fully_connected, fully_connected_sums
@@ -66,7 +66,6 @@ __all__ = [
     "pack_bits",
     "pack_planes",
     "pad",
-    "plane_stride",
     "quantize",
     "quantize_multiplier",
     "reduced_multiplier",
