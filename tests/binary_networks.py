@@ -3,8 +3,10 @@
 graph = Binary(seed, (8, 8, 3)).first(16).conv(24, padding=1).pool().conv(16, stride=2).flat().fc(40).last(10)
 """
 
+from dataclasses import replace
+
 import numpy as np
-from celosia.host.ir import Conv2D, FullyConnected, Graph, MaxPool2D, Requant, Reshape, Tensor
+from celosia.host.ir import Add, Conv2D, FullyConnected, Graph, MaxPool2D, Requant, Reshape, Tensor
 from celosia.sim.golden.windows import output_size
 
 
@@ -106,6 +108,24 @@ class Binary:
         """What has grown."""
         tensors = {tensor.name: tensor for tensor in self._tensors}
         return Graph(name="binary", tensors=tensors, nodes=tuple(self._nodes), inputs=("x",), outputs=(self._source.name,))
+
+
+def summed(graph):
+    """A graph of two nodes with the sum of their outputs as its own: a reader of both that takes bytes."""
+    first, second = (node.output for node in graph.nodes)
+    both = Add(
+        name="sum",
+        inputs=(first, second),
+        output="total",
+        zero_points=(0, 0),
+        multipliers=(1 << 30, 1 << 30),
+        shifts=(0, 0),
+        output_multiplier=1 << 30,
+        output_shift=-18,
+        zero_point=0,
+    )
+    tensors = {**graph.tensors, "total": replace(graph.tensors[first], name="total", bits=8)}
+    return replace(graph, nodes=(*graph.nodes, both), tensors=tensors, outputs=("total",))
 
 
 def samples(graph, count, seed=0):

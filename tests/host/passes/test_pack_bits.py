@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from binary_networks import Binary
-from celosia.host.ir import Add
+from binary_networks import Binary, summed
 from celosia.host.lowering import lower
 from celosia.host.passes.pack_bits import is_binary, pack_bits
 from celosia.host.placement import place
@@ -40,21 +39,7 @@ def test_between_binary_layers():
 
 def test_a_reader_that_takes_bytes():
     """A sum of two maps of bits; the convolution that reads one of them goes to the array."""
-    graph = Binary(3, (4, 4, 8), bits=1).conv(8, padding=1).conv(8, padding=1).graph()
-    first, second = (node.output for node in graph.nodes)
-    both = Add(
-        name="sum",
-        inputs=(first, second),
-        output="total",
-        zero_points=(0, 0),
-        multipliers=(1 << 30, 1 << 30),
-        shifts=(0, 0),
-        output_multiplier=1 << 30,
-        output_shift=-18,
-        zero_point=0,
-    )
-    tensors = {**graph.tensors, "total": replace(graph.tensors[first], name="total", bits=8)}
-    graph = replace(graph, nodes=(*graph.nodes, both), tensors=tensors, outputs=("total",))
+    graph = summed(Binary(3, (4, 4, 8), bits=1).conv(8, padding=1).conv(8, padding=1).graph())
     assert packed(graph) == ["x"]
     assert [placement.engine for placement in place(graph, FABRIC)] == ["xnor", "mac", "vector"]
 
