@@ -29,6 +29,7 @@ _DOUBLE_BIAS_BITS = 35  # what two words of the channel parameters have room for
 _BEATS_LIMIT = 4
 _PIXELS_LIMIT = 8
 _XNOR_ROWS = (8, 16)
+_ADDER_LEVELS_LIMIT = 2
 
 _MAY_BE_ZERO = ("carry_rows", "depthwise_tiles", "partial_depth", "requant_multipliers", "xnor_pixels")
 
@@ -67,6 +68,9 @@ class FabricConfig:
                         of bits of fewer pixels; 0 leaves the engine out
     widest_bits         most bits of activations and weights: 8, or 16; such activations lie as two planes of bytes, a pass of
                         the array each, and such weights take a multiplier each
+    adder_levels        adders from one register to the next in the trees of requantizers, the vector unit and the XNOR engine:
+                        1, or 2 where flip-flops are short, which takes some 20 % of the clock; the XNOR engine then holds
+                        fewer copies of its activations, too
     """
 
     name: str
@@ -87,6 +91,7 @@ class FabricConfig:
     step_cycles: int = 1
     xnor_pixels: int = 0
     widest_bits: int = BYTE_BITS
+    adder_levels: int = 1
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -123,6 +128,10 @@ class FabricConfig:
             )
         if self.widest_bits not in (BYTE_BITS, DOUBLE_BITS):
             raise ValueError(f"fabric {self.name!r}: widest_bits must be {BYTE_BITS} or {DOUBLE_BITS}, not {self.widest_bits}")
+        if self.adder_levels > _ADDER_LEVELS_LIMIT:
+            raise ValueError(
+                f"fabric {self.name!r}: adder_levels must be at most {_ADDER_LEVELS_LIMIT}, not {self.adder_levels}"
+            )
         if self.doubles and self.carry_rows:
             raise ValueError(
                 f"fabric {self.name!r}: carry_rows must be 0 where widest_bits is {DOUBLE_BITS}, not {self.carry_rows}: "
@@ -151,6 +160,10 @@ class FabricConfig:
         if self.doubles:
             raise ValueError(
                 f"fabric {self.name!r}: widest_bits must be {BYTE_BITS} where step_cycles is not 1, not {self.widest_bits}"
+            )
+        if self.adder_levels != 1:
+            raise ValueError(
+                f"fabric {self.name!r}: adder_levels must be 1 where step_cycles is not 1, not {self.adder_levels}"
             )
         if self.requant_lanes != 1:
             raise ValueError(
@@ -364,8 +377,9 @@ _PRESETS = {
         ),
         _ECP5_85,
         # The same with the XNOR engine: 8,192 binary MAC a cycle on the array's weight banks, four pixels at a time, or a
-        # fourth or sixteenth of that of 2 or 4 bits. It takes the depthwise unit's place.
-        replace(_ECP5_85, name="ecp5-85-xnor", depthwise_tiles=0, xnor_pixels=4),
+        # fourth or sixteenth of that of 2 or 4 bits. It takes the depthwise unit's place. With a register behind every adder
+        # the chip would be too full of flip-flops to be placed (74,000 of 83,640).
+        replace(_ECP5_85, name="ecp5-85-xnor", depthwise_tiles=0, partial_depth=512, xnor_pixels=4, adder_levels=2),
         # The same for numbers of up to 16 bits too. Partial sums of many pixels wait in the depthwise unit's block RAM.
         replace(_ECP5_85, name="ecp5-85-16", depthwise_tiles=0, partial_depth=512, widest_bits=DOUBLE_BITS),
         # The same array with a weight buffer of 8 KiB, so that nearly every layer streams: the proof of the controller.

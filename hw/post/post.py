@@ -147,6 +147,7 @@ class PostProcessor(wiring.Component):
                 bits=config.widest_bits,
                 total_bits=config.total_bits,
                 bias_bits=config.bias_bits,
+                levels=config.adder_levels,
                 site=f"requantize_{lane}",
             )
             channels = range(lane, config.cols, config.requant_lanes)

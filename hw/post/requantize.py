@@ -85,7 +85,8 @@ class RequantizeLane(wiring.Component):
     Where that is set, a sum comes twice, in one cycle with `i_upper` and in the next one without, which gives the result.
     `i_negative` takes a sum's magnitude, and negates the result. Shifts are -31 to `MAX_LEFT_SHIFT`.
 
-    `multipliers`, 0 to 2, are the hardware multipliers of 18 bits that the lane takes; carry chains make the other products.
+    `multipliers`, 0 to 2, are the hardware multipliers of 18 bits that the lane takes; carry chains make the other products,
+    with `levels` adders from one register to the next.
     """
 
     LATENCY = _SUM_CYCLES + len(_SHIFT_STAGES) + 4
@@ -97,12 +98,14 @@ class RequantizeLane(wiring.Component):
         bits: int = BYTE_BITS,
         total_bits: int = ACCUMULATOR_BITS,
         bias_bits: int = ACCUMULATOR_BITS,
+        levels: int = 1,
         site: str = "",
     ):
         if multipliers not in (0, 1, 2):
             raise ValueError(f"multipliers must be 0, 1 or 2, not {multipliers!r}")
         self._multipliers = multipliers
         self._bits, self._total_bits = bits, total_bits
+        self._levels = levels
         self._site = site
         super().__init__(
             {
@@ -220,16 +223,20 @@ class RequantizeLane(wiring.Component):
             total = add(m, platform, most, nudged[_REST_BITS:].as_signed(), signed(len(upper) - _REST_BITS), name="upper")
             m.d.sync += upper.eq(Cat(nudged[:_REST_BITS], total))
             return upper
-        m.submodules.upper = product = CarryMultiplier(part.shape(), factor.shape(), addend=signed(2), addend_log2=place)
+        m.submodules.upper = product = CarryMultiplier(
+            part.shape(), factor.shape(), addend=signed(2), addend_log2=place, levels=self._levels
+        )
         m.d.comb += [product.i_x.eq(part), product.i_y.eq(factor), product.i_addend.eq(nudge)]
         return delay(m, product.o, Multiplier.LATENCY + 1 - product.latency, name="upper")
 
     def _multiply_by_carries(self, m, platform, part, multiplier, nudge):
         """The same, without a hardware multiplier."""
-        m.submodules.product = product = CarryMultiplier(part.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE)
+        m.submodules.product = product = CarryMultiplier(
+            part.shape(), multiplier.shape(), addend=signed(2), addend_log2=_NUDGE, levels=self._levels
+        )
         m.d.comb += [product.i_x.eq(part), product.i_y.eq(multiplier), product.i_addend.eq(nudge)]
-        assert product.latency == _PRODUCT_CYCLES
-        return product.o[:_PART_PRODUCT_BITS].as_signed()
+        late = delay(m, product.o, _PRODUCT_CYCLES - product.latency, name="product")
+        return late[:_PART_PRODUCT_BITS].as_signed()
 
 
 def _shift(m, value, places, bits):

@@ -61,12 +61,13 @@ class _Way(data.Struct):
 class VectorPair(wiring.Component):
     """Two channels: `i_values` come with `way`; both `o` are right `LATENCY` cycles after a result's last step.
 
-    Where there is `either`, it holds still, and gives the OR of a result's values instead of their maximum.
+    Where there is `either`, it holds still, and gives the OR of a result's values instead of their maximum. `levels` adders of
+    a product come from one register to the next.
     """
 
     LATENCY = 1 + _PRODUCT_CYCLES + 1 + 2
 
-    def __init__(self, *, has_either: bool = False):
+    def __init__(self, *, has_either: bool = False, levels: int = 1):
         members = {
             "way": In(_Way),
             "i_values": In(data.ArrayLayout(signed(8), 2)),
@@ -74,7 +75,7 @@ class VectorPair(wiring.Component):
         }
         if has_either:
             members["either"] = In(1)
-        self._has_either = has_either
+        self._has_either, self._levels = has_either, levels
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -120,15 +121,15 @@ class VectorPair(wiring.Component):
         m.d.sync += centred.eq(difference)
 
         m.submodules.product = product = CarryMultiplier(
-            centred.shape(), operand.multiplier.shape(), addend=signed(2), addend_log2=_NUDGE
+            centred.shape(), operand.multiplier.shape(), addend=signed(2), addend_log2=_NUDGE, levels=self._levels
         )
-        assert product.latency == _PRODUCT_CYCLES
+        late = delay(m, product.o, _PRODUCT_CYCLES - product.latency, name="product")
         m.d.comb += [
             product.i_x.eq(centred),
             product.i_y.eq(operand.multiplier),
             product.i_addend.eq(Cat(twice, twice & centred[-1])),
         ]
-        doubled = product.o[_NUDGE:].as_signed()
+        doubled = late[_NUDGE:].as_signed()
         for place, bit in reversed(list(enumerate(operand.shift))):
             doubled = Mux(bit, doubled >> (1 << place), doubled)
         doubled = delay(m, doubled, 1, name="doubled")
@@ -173,7 +174,9 @@ class VectorUnit(wiring.Component):
         ways = copies(m, platform, way, -(-self._config.cols // _GROUP), name="way")
         values = delay(m, self.i_activations, 2, name="value")
         for first in range(0, self._config.cols, 2):
-            m.submodules[f"pair_{first}"] = pair = VectorPair(has_either=self._config.xnor_pixels > 0)
+            m.submodules[f"pair_{first}"] = pair = VectorPair(
+                has_either=self._config.xnor_pixels > 0, levels=self._config.adder_levels
+            )
             if self._config.xnor_pixels:
                 m.d.comb += pair.either.eq(self.either)
             m.d.comb += pair.way.eq(ways[first // _GROUP])

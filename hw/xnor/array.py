@@ -14,7 +14,8 @@ cycle. A tile's sums of all pixels then wait for the next step in distributed me
 
 Rows lie as far apart as their weight banks. So what goes to all of them has a register on its way in each of the systolic
 array's groups of rows. Placers pull all counters together, to where the sums end: their words come from registers that a
-floorplan can put beside the banks.
+floorplan can put beside the banks. Where flip-flops are short (`adder_levels`), the words that are staged take the register on
+their way before, once for all groups: there is no `near`.
 
 Column c is c cycles late, as the weight banks' are, so a sum moves right, a register a column. A sum s is mismatches less half
 of the bits that count: it begins with -4 a byte that counts (the padding does not), and the sum of products is -2 * s. The
@@ -46,10 +47,9 @@ LEAST_TILES = 2
 SUM_BITS = 16
 """Width of a sum: reductions of fewer than 2**15 bits."""
 
-_ROWS_A_COPY = 3  # of what is held: the rows lie far apart
+_ROWS_A_COPY = 3  # of what is held: the rows lie far apart; where flip-flops are short, all of a group
 _CELL_BYTES = 2  # of the reduction, that the two weights of a word of the weight banks hold
 _WORD_LAG = 1  # registers from the weight banks' words to the counters, and as many more to what is held
-_DEEP_PIXELS = 2  # of an array with a register behind every adder; of more the registers would fill an LFE5U-85F
 
 
 class Turn(data.Struct):
@@ -134,7 +134,7 @@ class XnorArray(wiring.Component):
     @staticmethod
     def latency_of(config: FabricConfig) -> int:
         """Cycles from a turn to its signs."""
-        return 1 + config.pairs + _WORD_LAG + MismatchCounter.latency_of(_CELL_BYTES, levels=_levels(config)) + 2
+        return 1 + config.pairs + _WORD_LAG + MismatchCounter.latency_of(_CELL_BYTES, levels=config.adder_levels) + 2
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -167,7 +167,7 @@ class XnorArray(wiring.Component):
                     pixels=config.xnor_pixels,
                     base=signed(bits),
                     total=total,
-                    levels=_levels(config),
+                    levels=config.adder_levels,
                 )
                 m.submodules[f"cell_{row}_{column}"] = counter
                 word = self.i_words[row][column]
@@ -189,10 +189,11 @@ class XnorArray(wiring.Component):
         them count; and what sums begin with, by group and pixel, a cycle before column 0's sums. `homes` are the groups of the
         systolic array in which these groups of rows lie."""
         config = self._config
-        load, swap = self.i_load, self.i_turn.valid & self.i_turn.swap
-        lag = MismatchCounter.inside_lag(levels=_levels(config))
+        load = self.i_load if _has_near(config) else delay(m, self.i_load, 1, name="load")
+        swap = self.i_turn.valid & self.i_turn.swap
+        lag = MismatchCounter.inside_lag(levels=config.adder_levels)
         # From a word to the sum before it.
-        begins_lag = MismatchCounter.latency_of(_CELL_BYTES, levels=_levels(config)) - MismatchCounter.SUM_LATENCY
+        begins_lag = MismatchCounter.latency_of(_CELL_BYTES, levels=config.adder_levels) - MismatchCounter.SUM_LATENCY
         corrects = _spread(m, platform, delay(m, self.i_turn.corrects, 1, name="corrects"), homes, name="corrects")
         held, bases = [], []
         for column in range(config.pairs):
@@ -220,13 +221,15 @@ class XnorArray(wiring.Component):
 
     def _hold(self, m, platform, take, values, swaps, homes, name):
         """By group and pixel: the values, staged by pixel as `take` says, and held from one swap to the next. A swap comes with
-        a cycle for the way from what is staged to the groups."""
+        a cycle for the way from what is loaded to the groups."""
         held: list[list[Signal]] = [[] for _ in swaps]
         for pixel in range(self._config.xnor_pixels):
             staged = Signal(len(values), name=f"staged_{name}_{pixel}", reset_less=True)
             with m.If(take[pixel]):
                 m.d.sync += staged.eq(values)
-            near = copies(m, platform, staged, self._config.row_groups, name=f"near_{name}_{pixel}")
+            near = [staged] * self._config.row_groups
+            if _has_near(self._config):
+                near = copies(m, platform, staged, self._config.row_groups, name=f"near_{name}_{pixel}")
             for group, (swap, home) in enumerate(zip(swaps, homes, strict=True)):
                 register = Signal.like(staged, name=f"held_{name}_{pixel}_{group}", reset_less=True)
                 with m.If(swap):
@@ -296,9 +299,9 @@ class XnorArray(wiring.Component):
         m.d.comb += [self.o.valid.eq(valid), self.o.end.eq(end), self.o.marks.eq(marks), self.o_marks.eq(done.marks)]
 
 
-def _levels(config: FabricConfig) -> int:
-    """Adders between a counter's registers."""
-    return 1 if config.xnor_pixels <= _DEEP_PIXELS else 2
+def _has_near(config: FabricConfig) -> bool:
+    """Whether each group of the systolic array's rows has a copy of what is staged."""
+    return config.adder_levels == 1
 
 
 def _spread(m, platform, value, homes, *, name: str):
@@ -313,9 +316,10 @@ def _spread(m, platform, value, homes, *, name: str):
 
 def _groups(config: FabricConfig) -> list[int]:
     """For each row, which copy of what is held it takes: neighbours of one group of the systolic array share one."""
+    most = _ROWS_A_COPY if _has_near(config) else config.rows
     groups: list[int] = []
     for row in range(config.rows):
         shared = [before for before in range(row) if groups[before] == groups[-1]]
-        joins = row and len(shared) < _ROWS_A_COPY and config.group_of(row) == config.group_of(row - 1)
+        joins = row and len(shared) < most and config.group_of(row) == config.group_of(row - 1)
         groups.append(groups[-1] if joins else groups[-1] + 1 if groups else 0)
     return groups

@@ -101,7 +101,7 @@ def alone(config: FabricConfig, platform: Chip) -> tuple[Module, list[Signal]]:
 
 def measure(pixels: int, seed: int) -> dict[str, Any]:
     """Binary MAC a cycle, LUT4 and flip-flops of the whole, LUT4 a MAC, and the clock. Raises ToolError."""
-    config = replace(FABRIC, name=f"{FABRIC.name},xnor_pixels={pixels}", xnor_pixels=pixels)
+    config = replace(FABRIC, name=f"{FABRIC.name},xnor_pixels={pixels}", xnor_pixels=pixels, adder_levels=1)
     platform = Chip(config)
     m, pins = alone(config, platform)
     fragment = Fragment.get(m, platform)

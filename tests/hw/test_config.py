@@ -41,7 +41,8 @@ def test_the_xnor_engine():
     config = preset("ecp5-85-xnor")
     assert config.binary_macs_per_cycle == 128 * 16 * 4
     assert config.plane_limit == 4
-    assert replace(config, name="ecp5-85", xnor_pixels=0, depthwise_tiles=112) == preset("ecp5-85")
+    room = {"depthwise_tiles": 112, "partial_depth": 16, "adder_levels": 1}
+    assert replace(config, name="ecp5-85", xnor_pixels=0, **room) == preset("ecp5-85")
     assert all(not other.xnor_pixels for other in presets() if other != config)
 
 
@@ -101,6 +102,7 @@ def test_refused_names(name, words):
         ({"row_groups": 5}, "4 rows do not make 5 row_groups: one has none"),
         ({"row_groups": 3}, "4 rows do not make 3 row_groups: one has none"),
         ({"carry_rows": 5}, "carry_rows must be at most rows, not 5"),
+        ({"adder_levels": 3}, "adder_levels must be at most 2, not 3"),
         ({"widest_bits": 10}, "widest_bits must be 8 or 16, not 10"),
         ({"widest_bits": 16, "carry_rows": 1}, "carry_rows must be 0 where widest_bits is 16, not 1"),
         ({"weight_depth": 1}, "weight_depth must be 2 or more, not 1"),
@@ -123,6 +125,7 @@ def test_refused_sizes(changes, words):
         ),
         ({"requant_lanes": 2}, "requant_lanes must be 1 where step_cycles is not 1, not 2"),
         ({"widest_bits": 16}, "widest_bits must be 8 where step_cycles is not 1, not 16"),
+        ({"adder_levels": 2}, "adder_levels must be 1 where step_cycles is not 1, not 2"),
     ],
 )
 def test_refused_sizes_of_a_compact_fabric(changes, words):

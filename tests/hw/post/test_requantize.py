@@ -48,6 +48,12 @@ def kind(request, bench):
     bench.multipliers = request.param
 
 
+@pytest.mark.parametrize("multipliers", [1, 0])
+def test_fewer_registers_are_the_same_lane(multipliers):
+    """With a register behind every second adder."""
+    assert first_difference(lambda: RequantizeLane(multipliers=multipliers, levels=2), cycles=5000) is None
+
+
 def wrap(value):
     half = 2 ** (ACCUMULATOR_BITS - 1)
     return (np.asarray(value, np.int64) + half) % 2**ACCUMULATOR_BITS - half

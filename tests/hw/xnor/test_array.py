@@ -7,7 +7,6 @@ import pytest
 from celosia.hw.config import XNOR_TILES, preset
 from celosia.hw.mac.cell import pack
 from celosia.hw.xnor.array import LEAST_TILES, XnorArray
-from celosia.hw.xnor.count import MismatchCounter
 from celosia.sim import golden
 
 EIGHT = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=2)
@@ -32,6 +31,8 @@ def test_words_hold_two_bytes():
         (EIGHT, LEAST_TILES, False),
         (EIGHT, 5, True),
         (replace(EIGHT, row_groups=3, xnor_pixels=4), 3, True),
+        (replace(EIGHT, row_groups=3, xnor_pixels=4, adder_levels=2), 3, True),
+        (replace(EIGHT, adder_levels=2), LEAST_TILES, False),
         (replace(EIGHT, xnor_pixels=1), XNOR_TILES, False),
     ],
 )
@@ -39,7 +40,7 @@ def test_blocks(bench, config, tiles, gaps):
     """Blocks of 1 to 4 steps; every tile with weights of its own, every pixel with activations and padding of its own."""
     rng, rows, pairs, pixels = bench.rng, config.rows, config.pairs, config.xnor_pixels
     dut = XnorArray(config)
-    assert XnorArray.latency_of(config) == 1 + pairs + 1 + MismatchCounter.latency_of(2, levels=1 + (pixels > 2)) + 2
+    assert XnorArray.latency_of(config) == pairs + (8 if config.adder_levels == 1 else 6)
     thresholds = rng.integers(-60, 60, (tiles, rows))
     turns, loads, expected, expected_sums = {}, {}, {}, {}
     cycle = tiles + max(tiles, pixels) + 2
