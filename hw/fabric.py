@@ -131,7 +131,7 @@ class Fabric(wiring.Component):
         results, address, xnor_done, xnor_selected, serial = [post.write], walker.o_address, Const(0), Const(0), Const(0)
         if config.xnor_pixels:
             serial = self._runs(m, descriptor, Operation.SERIAL)
-            xnor_selected = self._runs(m, descriptor, Operation.XNOR) | serial
+            xnor_selected = self._runs(m, descriptor, Operation.XNOR, Operation.SERIAL)
             xnor = self._put(m, platform, "xnor", XnorEngine(config, word_latency=SystolicArray.LEVEL_LATENCY))
             m.d.comb += [
                 xnor.start.eq(sequencer.launch & xnor_selected),
@@ -151,15 +151,17 @@ class Fabric(wiring.Component):
             address, xnor_done = Mux(xnor_selected, xnor.o_address, walker.o_address), xnor.done
 
         # Results go first to the activation memory: the engines cannot wait, the loader can. What waits is written before the
-        # next program begins, as nothing else is then.
+        # next program begins, as nothing else is then. It waits here and at the loader, which lies far away.
         write, load = activations.write, loader.activations
         layout = data.StructLayout({"address": load.address.shape(), "data": load.data[:STREAM_BYTES].as_value().shape()})
+        loaded = self._put(m, platform, "buffer_loaded", StreamBuffer(layout))
         waiting = self._put(m, platform, "buffer_activations", StreamBuffer(layout))
+        connect(m, loaded.o, waiting.i)
         m.d.comb += [
-            waiting.i.valid.eq(load.enable),
-            loader.activations_ready.eq(waiting.i.ready),
-            waiting.i.payload.address.eq(load.address),
-            waiting.i.payload.data.eq(load.data.as_value()),
+            loaded.i.valid.eq(load.enable),
+            loader.activations_ready.eq(loaded.i.ready),
+            loaded.i.payload.address.eq(load.address),
+            loaded.i.payload.data.eq(load.data.as_value()),
             waiting.o.ready.eq(~Cat(source.enable for source in results).any()),
         ]
         given = {
@@ -249,10 +251,10 @@ class Fabric(wiring.Component):
         m.submodules[name] = ResetInserter(reset)(unit)
         return unit
 
-    def _runs(self, m, descriptor, operation):
-        """Whether the descriptor is of that operation, from its launch on."""
-        register = Signal(name=f"runs_{operation.name.lower()}", reset_less=True)
-        m.d.sync += register.eq(descriptor.operation == operation)
+    def _runs(self, m, descriptor, *operations):
+        """Whether the descriptor is of one of those operations, from its launch on."""
+        register = Signal(name="_".join(("runs", *(each.name.lower() for each in operations))), reset_less=True)
+        m.d.sync += register.eq(Cat(descriptor.operation == each for each in operations).any())
         return register
 
     def _merge(self, m, platform, target, of_array, vector, others, ahead):

@@ -149,12 +149,13 @@ class ChannelParameters(wiring.Component):
         """Collects a channel's three stream words, and writes its memory words into its lane's bank."""
         config = self._config
         beats, lanes = config.beats, config.requant_lanes
-        part = Signal(range(3))
-        lane = Signal(range(max(lanes, 2)))
-        address = Signal(range(config.tile_depth * beats))
+        # `load_at` sets them.
+        part = Signal(range(3), reset_less=True)
+        lane = Signal(range(max(lanes, 2)), reset_less=True)
+        address = Signal(range(config.tile_depth * beats), reset_less=True)
         given = Signal(self._channel, reset_less=True)
         more = Signal(max(config.bias_bits - 32, 0), reset_less=True)  # of the bias, which came with the shift
-        whole = Signal()
+        whole = Signal(reset_less=True)
         m.d.comb += self.i.ready.eq(1)
         m.d.sync += whole.eq(self.i.valid & (part == 2) & ~self.load_at)
         with m.If(self.i.valid), m.Switch(part):

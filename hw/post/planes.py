@@ -35,20 +35,20 @@ class PlaneWriter(wiring.Component):
         m.d.sync += several.eq(self.planes != 0)
         planes = [Cat(result[plane] for result in self.i.data) for plane in range(limit)]
 
-        left = Signal(range(limit))
+        left, now = Signal(range(limit)), Signal()  # planes that are left, and whether some are
         address, count = (Signal.like(getattr(self.i, name), name=f"late_{name}") for name in ("address", "count"))
         waiting = Signal((limit - 1) * lanes, reset_less=True)
         with m.If(self.i.enable & several):
             m.d.sync += [
                 left.eq(self.planes - 1),
+                now.eq(1),
                 address.eq(self.i.address + self.stride),
                 count.eq(self.i.count),
                 waiting.eq(Cat(*planes[1:])),
             ]
-        with m.Elif(left != 0):
-            m.d.sync += [left.eq(left - 1), address.eq(address + self.stride), waiting.eq(waiting >> lanes)]
+        with m.Elif(now):
+            m.d.sync += [left.eq(left - 1), now.eq(left != 1), address.eq(address + self.stride), waiting.eq(waiting >> lanes)]
 
-        now = left != 0
         m.d.comb += [
             self.o.enable.eq(self.i.enable | now),
             self.o.address.eq(Mux(now, address, self.i.address)),

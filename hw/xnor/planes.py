@@ -69,7 +69,7 @@ class PlaneSums(wiring.Component):
     `last_pixels` where it ends a row.
     """
 
-    LATENCY = 2
+    LATENCY = 4
     """Cycles from a block's last turn to its first pixel's sums, besides those that each pixel takes."""
 
     @staticmethod
@@ -94,12 +94,15 @@ class PlaneSums(wiring.Component):
         m = Module()
         config = self._config
         steer = self._steer(m)
-        steers = copies(m, platform, steer.as_value(), -(-config.rows // _ROWS_A_COPY), name="steer")
+        count = -(-config.rows // _ROWS_A_COPY)
+        steers = copies(m, platform, steer.as_value(), count, name="steer")
+        starts = copies(m, platform, self.start, count, name="start")
         bits = ACCUMULATOR_BITS
         for row in range(config.rows):
             own, turn = _Steer(config)(steers[row // _ROWS_A_COPY]), self.i_ways[row]
-            bank = Signal(name=f"bank_{row}")
-            with m.If(self.start):
+            bank = Signal(name=f"bank_{row}", reset_less=True)
+            start = starts[row // _ROWS_A_COPY]
+            with m.If(start):
                 m.d.sync += bank.eq(0)
             with m.Elif(turn.valid & turn.last & turn.end):
                 m.d.sync += bank.eq(~bank)
@@ -119,10 +122,10 @@ class PlaneSums(wiring.Component):
             m.d.sync += less.eq(Mux(own.takes, ~Array(choices)[own.pixel], -1))
             late = delay(m, Cat(own.doubles, own.gives), 1, name=f"late_{row}")
             doubles, gives = late[0], late[1]
-            total = Signal(signed(bits), name=f"total_{row}")
+            total = Signal(signed(bits), name=f"total_{row}", reset_less=True)
             twice = Cat(Const(0, 1), total)[:bits].as_signed()
             added = add(m, platform, less, total, signed(bits), name=f"added_{row}", y_choose=doubles, other=twice, carry=1)
-            m.d.sync += total.eq(Mux(gives, 0, added))
+            m.d.sync += total.eq(Mux(gives | start, 0, added))
             m.d.comb += self.o.sums[row].eq(total >> 1)
         gives = delay(m, Cat(steer.gives, steer.marks.as_value()), 2, name="gives")
         m.d.comb += [self.o.valid.eq(gives[0]), self.o.marks.eq(gives[1:])]
@@ -137,7 +140,8 @@ class PlaneSums(wiring.Component):
         m.d.sync += [
             top_plane.eq(planes.read_planes - 1),
             top_place.eq(planes.weight_planes - 1),
-            top_entry.eq((planes.weight_planes - 1) * planes.tiles),
+            # Their product. As `*` it would take a multiplier.
+            top_entry.eq(sum(Mux(bit, planes.tiles << log2, 0) for log2, bit in enumerate(top_place))),
             top_tile.eq(planes.tiles - 1),
         ]
 
@@ -164,7 +168,9 @@ class PlaneSums(wiring.Component):
 
         serial = Signal(reset_less=True)
         m.d.sync += serial.eq(descriptor.operation == Operation.SERIAL)
-        ends = turn.valid & turn.last & turn.end & serial
+        # The row lies far away.
+        ends = delay(m, delay(m, turn.valid & turn.last & turn.end, 1, name="ends") & serial, 1, name="serial_ends")
+        end_marks = delay(m, self.i_marks, 2, name="end_marks")
         last_pixel = pixels_left == 1
         m.d.sync += gives.eq(0)
         with m.If(takes & (plane != 0) & (place != top_place)):
@@ -194,8 +200,8 @@ class PlaneSums(wiring.Component):
             m.d.sync += [tile.eq(tile + 1), pixels_left.eq(pixels), *begin(0, tile + 1)]
         with m.If(ends):
             m.d.sync += [
-                marks.eq(self.i_marks),
-                pixels_left.eq(Mux(self.i_marks.row_end, descriptor.last_pixels, descriptor.pixels)),
+                marks.eq(end_marks),
+                pixels_left.eq(Mux(end_marks.row_end, descriptor.last_pixels, descriptor.pixels)),
                 bank.eq(~bank),
                 tile.eq(0),
                 *begin(0, 0),

@@ -72,7 +72,8 @@ class XnorWriter(wiring.Component):
         last = first[len(self.i.as_value()) :]
 
         # There is room for all that come. That there are some, and that it is a single one, is known without counting.
-        last_pixel, fetch = Signal(), Signal()
+        pixel = Signal(range(config.xnor_pixels))
+        last_pixel, fetch = Signal(reset_less=True), Signal()
         count, some, single = Signal(range(XNOR_TILES + 1)), Signal(), Signal()
         m.d.comb += [
             write.en.eq(self.i.valid),
@@ -83,19 +84,20 @@ class XnorWriter(wiring.Component):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(fetch):
             m.d.sync += [read.addr.eq(read.addr + 1), first.eq(read.data), ready.eq(1)]
+            m.d.sync += last_pixel.eq(read.data[len(self.i.as_value()) :] == 0)
         with m.Elif(last_pixel):
             m.d.sync += ready.eq(0)
+        with m.Else():
+            m.d.sync += last_pixel.eq(pixel + 1 == last)
         with m.If(write.en & ~fetch):
             m.d.sync += [count.eq(count + 1), some.eq(1), single.eq(~some)]
         with m.Elif(fetch & ~write.en):
             m.d.sync += [count.eq(count - 1), some.eq(~single), single.eq(count == 2)]
 
         # Which pixel of which tile it is, and with that how the address of the next write follows.
-        pixel = Signal(range(config.xnor_pixels))
         place = Signal(_Place)
         left = Signal(range(config.rows * XNOR_TILES + 1))  # output channels of this block that are not written yet
         more = Signal()  # than a tile's
-        m.d.comb += last_pixel.eq(pixel == last)
         with m.If(start):
             m.d.sync += [pixel.eq(0), place.eq(_Place.const({"row": 1, "block": 1}))]
             m.d.sync += [left.eq(descriptor.last_lanes), more.eq(several)]
