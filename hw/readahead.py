@@ -1,9 +1,9 @@
 """Streams a piece of a memory that answers some cycles late, and never waits for it but at the beginning.
 
-start --> addresses, as far as the queue has room --> memory --> queue --> o
+start --> addresses, as far as the queue has room --> memory --> queue --> register --> o
 """
 
-from amaranth.hdl import Module, Shape, Signal
+from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -18,7 +18,7 @@ class ReadAhead(wiring.Component):
     Parameters: `shape` of a word, `address_bits`, `step`, and `latency`, the cycles from `read_address` to `i_data`.
 
     Members: `start` begins with `address` and `count`; it must not come before the last word of the piece before was taken.
-    The first word is on `o` `latency + 2` cycles after `start`, the others follow a word a cycle.
+    The first word is on `o` `latency + 3` cycles after `start`, the others follow a word a cycle.
     """
 
     def __init__(self, shape, *, address_bits: int, count_bits: int, latency: int, step: int = 1):
@@ -65,8 +65,11 @@ class ReadAhead(wiring.Component):
         m.d.comb += [
             queue.w_en.eq(arriving),
             queue.w_data.eq(self.i_data),
-            self.o.valid.eq(queue.r_rdy),
-            self.o.payload.eq(queue.r_data),
-            queue.r_en.eq(self.o.ready),
+            queue.r_en.eq(~self.o.valid | self.o.ready),
         ]
+        # The queue is distributed memory, whose parts lie apart.
+        given = Signal(Shape.cast(self._shape), reset_less=True)
+        m.d.comb += Value.cast(self.o.payload).eq(given)
+        with m.If(queue.r_en):
+            m.d.sync += [self.o.valid.eq(queue.r_rdy), given.eq(queue.r_data)]
         return m

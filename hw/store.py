@@ -18,7 +18,7 @@ class Store(wiring.Component):
     the activation memory's.
     """
 
-    OVERHEAD_CYCLES = ActivationMemory.READ_LATENCY + 3
+    OVERHEAD_CYCLES = ActivationMemory.READ_LATENCY + 4
     """Cycles of `active`, besides one a word, where every word is taken at once."""
 
     DONE_LATENCY = 1
