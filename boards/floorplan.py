@@ -6,7 +6,8 @@ three rows of multipliers and, twelve tiles from each, a row of block RAM:
     Y = 10   multipliers   third group, two rows less: requantizers      Y = 22   their weights, channel parameters
     Y = 34   multipliers   second group                                  Y = 46   their weights
     Y = 58   multipliers   first group of rows of the array              Y = 70   their weights
-                                                                         Y = 82   activations, depthwise unit
+                                                                         Y = 82   activations, depthwise unit or
+                                                                                  partial sums
 
 Along a row of the chip lie the pairs of columns, left to right, each with its rows of the array side by side; a pair begins at
 the same place in all three, so sums go straight up. They come out next to the requantizers of their channels. Those are the
@@ -35,6 +36,7 @@ _MEMORY_COLUMNS = (
     62, 64, 69, 71, 73, 75, 78, 80, 82, 84, 87, 89, 91, 93, 96, 98, 100, 102, 105, 107, 109, 111, 114, 116, 118, 120,
 )  # fmt: skip
 _MEMORIES = 4  # of a block
+_MEMORY_BITS = 36  # of the widest word
 _SLICES = "ABCD"  # of a tile, each with two registers
 _WORD_BITS = 16  # of a weight bank, that the XNOR engine takes
 _LEFT_OF_THE_ARRAY = {70: ("link.incoming", "link.outgoing")}  # by row of block RAM; the pins of most links are there too
@@ -77,9 +79,10 @@ def lfe5u_85(config: FabricConfig) -> dict[str, str]:
     first = (len(_MEMORY_COLUMNS) - blocks) // 2
     for block, place in enumerate(range(first, first + blocks)):
         places[f"activations_{block // 2}.{block % 2}"] = _memory(place, _ACTIVATION_ROW)
-    # To both sides of them the depthwise unit, its first channels left, the others right.
+    # To both sides of them the depthwise unit or, without one, partial sums: the first channels' left, the others' right.
+    beside = _depthwise if config.depthwise_tiles else _partial
     for begin, quarters in ((0, range(2)), (first + blocks, range(2, 4))):
-        for place, site in enumerate(_depthwise(config, quarters), begin):
+        for place, site in enumerate(beside(config, quarters), begin):
             places[site] = _memory(place, _ACTIVATION_ROW)
     # What the array leaves free to both sides.
     for begin, rows_of_sites in ((0, _LEFT_OF_THE_ARRAY), (margin + pitch * config.pairs, _RIGHT_OF_THE_ARRAY)):
@@ -94,6 +97,12 @@ def _depthwise(config: FabricConfig, quarters: Iterable[int]) -> Iterable[str]:
         side, block = divmod(quarter, 2)
         yield from (f"depthwise.line_{line}.{side}.{block}" for line in range(KERNEL - 1))
         yield from (f"depthwise.weights_{column * config.cols // STREAM_BYTES + quarter}" for column in range(KERNEL))
+
+
+def _partial(config: FabricConfig, quarters: Iterable[int]) -> Iterable[str]:
+    """The memories of partial sums of some quarters of the channels."""
+    blocks = -(-config.total_bits * (config.cols // 4) // _MEMORY_BITS)
+    return (f"partial_{quarter}.{block}" for quarter in quarters for block in range(blocks))
 
 
 def _multiplier(place: int, row: int) -> str:

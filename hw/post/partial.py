@@ -73,7 +73,7 @@ class PartialSums(wiring.Component):
         for group in range(groups):
             channels = range(group * _GROUP, min((group + 1) * _GROUP, config.cols))
             layout = data.ArrayLayout(number, len(channels))
-            bank = Bank(width=layout.size, depth=config.partial_depth)
+            bank = Bank(width=layout.size, depth=config.partial_depth, site=f"partial_{group}")
             m.submodules[f"bank_{group}"] = bank
             kept, total = layout(bank.o_data), Signal(layout, name=f"total_{group}", reset_less=True)
             for place, channel in enumerate(channels):
