@@ -228,7 +228,11 @@ class PostProcessor(wiring.Component):
         m.d.sync += [fewer.eq(descriptor.tiles - 3), only.eq(descriptor.tiles == 1)]
 
         started = delay(m, start, 1, name="started")
-        group = self._group(m, started, beat, row, tile, address)
+        # The descriptor lies far away, and holds still.
+        column_stride, row_stride = (
+            delay(m, descriptor[f"write_{name}_stride"], 1, name=f"{name}_stride") for name in ("column", "row")
+        )
+        group = self._group(m, started, beat, row, tile, address, column_stride, row_stride)
 
         cols = Mux(descriptor.whole, config.pairs, config.cols) if config.doubles else config.cols
 
@@ -290,10 +294,10 @@ class PostProcessor(wiring.Component):
                 m.d.sync += [tile.eq(following), row.eq(following)]
                 m.d.sync += [tiles_left.eq(tiles_left - 1), last_tile.eq(tiles_left < 0)]
             with m.Elif(beat.marks.row_end):
-                m.d.comb += following.eq(row + descriptor.write_row_stride)
+                m.d.comb += following.eq(row + row_stride)
                 m.d.sync += row.eq(following)
             with m.Else():
-                m.d.comb += following.eq(address + descriptor.write_column_stride)
+                m.d.comb += following.eq(address + column_stride)
             m.d.sync += [
                 address.eq(following),
                 position.eq(following),
@@ -306,7 +310,7 @@ class PostProcessor(wiring.Component):
             return result
         return Mux(self.descriptor.double, result[BYTE_BITS:], result[:BYTE_BITS])
 
-    def _group(self, m, started, beat, row, tile, address):
+    def _group(self, m, started, beat, row, tile, address, column_stride, row_stride):
         """Where several tiles pass by each block of pixels, of which `row`, `tile` and `address` are those of the walk."""
         config, descriptor = self._config, self.descriptor
         if not config.plane_limit:
@@ -316,7 +320,7 @@ class PostProcessor(wiring.Component):
         m.d.sync += several.eq((descriptor.operation == Operation.SERIAL) & (tiles > 1))
         place = Signal.like(tiles)
         beyond = Signal.like(address)  # where the first tile's pixel behind the block is
-        beside = (address + descriptor.write_column_stride)[: len(address)]
+        beside = (address + column_stride)[: len(address)]
         following, following_tile, at_last = Signal.like(address), Signal.like(address), Signal()
         m.d.comb += [following_tile.eq(following), last.eq(at_last)]
         with m.If(~beat.marks.tile_end):
@@ -324,7 +328,7 @@ class PostProcessor(wiring.Component):
         with m.Elif(~at_last):
             m.d.comb += [following.eq(tile + config.cols), last.eq(place + 2 == tiles)]
         with m.Else():
-            m.d.comb += [following.eq(Mux(beat.marks.row_end, row + descriptor.write_row_stride, beyond)), last.eq(0)]
+            m.d.comb += [following.eq(Mux(beat.marks.row_end, row + row_stride, beyond)), last.eq(0)]
         with m.If(started):
             m.d.sync += [place.eq(0), at_last.eq(0)]
         with m.Elif(beat.valid & beat.marks.tile_end):
