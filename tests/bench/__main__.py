@@ -26,8 +26,8 @@ def main() -> None:
         if job.name == "ic01":
             console.print(whole_sets.starved(job, figures))
     console.print(simulators.compare(figures))
-    console.print(binary.frames(times.clock_of(binary.BOTH), figures))
-    console.print(modes.table({name: times.clock_of(name) for name in (modes.WIDE, binary.BOTH)}, figures))
+    console.print(binary.frames(times.clock_of(binary.BUILT), figures))
+    console.print(modes.table({name: times.clock_of(name) for name in (modes.WIDE, binary.BOTH, binary.BUILT)}, figures))
     console.print(binary.accuracies(figures))
     console.print(few_bits.table(times.clock_of(few_bits.BOTH), figures))
     console.print(xnor.last(figures))

@@ -1,4 +1,4 @@
-"""What fewer bits buy: multiply-accumulates a cycle by widths, one convolution each; 8 bits and fewer on the fabric with both
+"""What fewer bits buy: multiply-accumulates a cycle by widths, one convolution each; 8 bits and fewer on the fabrics with both
 engines, more on the one that takes them."""
 
 import sys
@@ -13,7 +13,7 @@ from celosia.host.session import Session
 from celosia.hw.config import preset
 from rich.table import Table
 
-from .binary import BOTH
+from .binary import BOTH, BUILT
 from .workloads import ROOT, Figures
 
 sys.path.insert(0, str(ROOT / "tests"))  # the helper modules, as for pytest
@@ -32,11 +32,14 @@ class Mode:
     weights: int
     figure: str = ""
     ternary: bool = False
+    small: bool = False  # on the fabric with the smaller XNOR engine
 
     @property
     def fabric(self) -> str:
         """The preset that it runs on."""
-        return WIDE if max(self.activations, self.weights) > 8 else BOTH
+        if max(self.activations, self.weights) > 8:
+            return WIDE
+        return BUILT if self.small else BOTH
 
     def network(self) -> Graph:
         """One convolution, behind another where planes of bits must be made first."""
@@ -62,6 +65,10 @@ MODES = (
     Mode(activations=2, weights=4),
     Mode(activations=2, weights=2, figure="2"),
     Mode(activations=2, weights=2, figure="ternary", ternary=True),
+    Mode(activations=8, weights=8, small=True),
+    Mode(activations=2, weights=4, small=True),
+    Mode(activations=2, weights=2, small=True),
+    Mode(activations=2, weights=2, ternary=True, small=True),
 )
 _MAP, _CHANNELS, _WIDE_CHANNELS, _OUTPUTS = (8, 8), 128, 32, 64
 

@@ -30,7 +30,7 @@ class Platform:
         self.floorplan = floorplan
 
 
-@pytest.mark.parametrize("name", ["ecp5-85", "ecp5-85-xnor", "ecp5-85-16"])
+@pytest.mark.parametrize("name", ["ecp5-85", "ecp5-85-xnor2", "ecp5-85-16"])
 def test_everything_has_a_place_of_its_own(name):
     config = preset(name)
     design = Fragment.get(UartFabric(config, clock_hz=75e6, baud=3e6), Platform(lfe5u_85(config)))

@@ -43,7 +43,10 @@ def test_the_xnor_engine():
     assert config.plane_limit == 4
     room = {"depthwise_tiles": 112, "partial_depth": 16, "adder_levels": 1}
     assert replace(config, name="ecp5-85", xnor_pixels=0, **room) == preset("ecp5-85")
-    assert all(not other.xnor_pixels for other in presets() if other != config)
+    small = replace(config, name="ecp5-85-xnor2", xnor_pixels=2)
+    assert small == preset("ecp5-85-xnor2")
+    assert (small.binary_macs_per_cycle, small.plane_limit) == (4096, 2)
+    assert all(not other.xnor_pixels for other in presets() if other not in (config, small))
 
 
 @pytest.mark.parametrize(
