@@ -156,7 +156,9 @@ def test_the_commands_take_onnx_files(tmp_path: Path, capsys: pytest.CaptureFixt
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), executed("mlp1", x))
     assert main(["check", model, "--fabric", "mini"]) == 0
     assert main(["estimate", model, "--fabric", "mini"]) == 0
-    assert "fully_connected" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "fully_connected" in out
+    assert "thresholds, all proven equal to QONNX' executor's" in out
 
 
 def test_a_damaged_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

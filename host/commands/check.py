@@ -69,4 +69,8 @@ def execute(arguments: argparse.Namespace) -> int:
     nodes = f"{len(placements)} node{'' if len(placements) == 1 else 's'}"
     emit(schedule(graph, fabric))
     console.print(f"{graph.name} runs: {nodes}, {len(on_cpu)} of them on the CPU{share}")
+    if "thresholds" in graph.metadata:
+        from ..frontends.qonnx import exactness
+
+        console.print(exactness(int(graph.metadata["unproven"]), int(graph.metadata["thresholds"])))
     return 0

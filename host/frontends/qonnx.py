@@ -39,6 +39,16 @@ def parse(data: bytes, name: str = "model") -> Graph:
         raise ModelError(f"Model {name!r}: {error}") from error.__cause__
 
 
+def exactness(unproven: int, thresholds: int) -> str:
+    """What those of a graph's metadata mean, for people."""
+    if not unproven:
+        return f"exact: {thresholds:,} thresholds, all proven equal to QONNX' executor's"
+    return (
+        f"exact: {unproven:,} of {thresholds:,} thresholds lie within the rounding errors of QONNX' executor, which may answer "
+        "a level more or less there"
+    )
+
+
 def _graph(model: StoredModel, name: str) -> Graph:
     builder = Builder(input=model.input, input_shape=model.shape)
     builder.tensors[model.input] = Tensor(name=model.input, shape=model.shape, dtype="float32")

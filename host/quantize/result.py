@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..frontends.qonnx import exactness
 from ..report import short
 from .calibrated import EDGE_BITS
 from .trial import Bench, Trial, front_of
@@ -101,13 +102,7 @@ class Result:
         yield f"fabric {bench.fabric.name}: {costs}"
         if self.searched and not self.activations:
             yield "activations: 8 bits, for narrower ones save neither cycles nor loaded bytes on this fabric"
-        if self.unproven:
-            yield (
-                f"exact: {self.unproven:,} of {self.thresholds:,} thresholds lie within the rounding errors of QONNX' executor,"
-                " which may answer a level more or less there"
-            )
-        else:
-            yield f"exact: {self.thresholds:,} thresholds, all proven equal to QONNX' executor's"
+        yield exactness(self.unproven, self.thresholds)
 
     def to_json(self) -> str:
         """The text of `R.json`."""

@@ -27,7 +27,7 @@ def main() -> None:
             console.print(whole_sets.starved(job, figures))
     console.print(simulators.compare(figures))
     console.print(binary.frames(times.clock_of(binary.BUILT), figures))
-    console.print(modes.table({name: times.clock_of(name) for name in (modes.WIDE, binary.BOTH, binary.BUILT)}, figures))
+    console.print(modes.table(figures))
     console.print(binary.accuracies(figures))
     console.print(few_bits.table(times.clock_of(few_bits.BOTH), figures))
     console.print(xnor.last(figures))

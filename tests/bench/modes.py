@@ -2,8 +2,8 @@
 engines, more on the one that takes them."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from celosia.host import reference
@@ -14,6 +14,7 @@ from celosia.hw.config import preset
 from rich.table import Table
 
 from .binary import BOTH, BUILT
+from .times import build_of, clock_of
 from .workloads import ROOT, Figures
 
 sys.path.insert(0, str(ROOT / "tests"))  # the helper modules, as for pytest
@@ -73,16 +74,16 @@ MODES = (
 _MAP, _CHANNELS, _WIDE_CHANNELS, _OUTPUTS = (8, 8), 128, 32, 64
 
 
-def table(clocks: Mapping[str, float], figures: Figures) -> Table:
-    """A row a mode; every output compared with the golden models'. `clocks` are the confirmed ones by fabric, in MHz."""
+def table(figures: Figures) -> Table:
+    """A row a mode; every output compared with the golden models'. Resources and clock are those of the fabric's last build."""
     rows = Table(title=f"one convolution 3x3, {_CHANNELS} (of more than 8 bits {_WIDE_CHANNELS}) to {_OUTPUTS} channels")
     for column in (
         *("activations", "weights", "fabric", "engine", "MAC/cycle, busy", "MAC/cycle, layer"),
-        *("weights, bytes", "MHz", "GOPS, busy"),
+        *("weights, bytes", "LUT4", "DSP", "MHz", "GOPS, busy", "GOPS/DSP"),
     ):
         rows.add_column(column, justify="right")
     for mode in MODES:
-        graph, config, clock = mode.network(), preset(mode.fabric), clocks.get(mode.fabric)
+        graph, config, build, clock = mode.network(), preset(mode.fabric), build_of(mode.fabric), clock_of(mode.fabric)
         x = (wide_samples if mode.fabric == WIDE else samples)(graph, 1)
         with Session(graph, "sim", mode.fabric) as session:
             found = session.run(x)
@@ -102,7 +103,14 @@ def table(clocks: Mapping[str, float], figures: Figures) -> Table:
             f"{busy:,.0f}",
             f"{layer.macs / cycles:,.0f}",
             f"{words * config.word_bytes:,}",
-            f"{clock:g}" if clock else "-",
-            f"{2 * busy * clock / 1000:.1f}" if clock else "-",
+            *_built(build, clock, busy),
         )
     return rows
+
+
+def _built(build: dict[str, Any] | None, clock: float | None, busy: float) -> tuple[str, ...]:
+    """LUT4, multipliers, MHz and GOPS of a build, and the last of each multiplier; nothing of a fabric that was not built."""
+    if build is None or clock is None:
+        return ("-",) * 5
+    gops = 2 * busy * clock / 1000
+    return (f"{build['lut4']:,}", f"{build['dsp']}", f"{clock:g}", f"{gops:.1f}", f"{gops / build['dsp']:.2f}")

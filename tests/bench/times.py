@@ -4,6 +4,7 @@ import json
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -17,8 +18,8 @@ _SECONDS = 1.0  # of repetition
 _BOARD_FIGURES = ("fmax_mhz", "clock_mhz", "lut4", "ff", "dsp", "bram")
 
 
-def clock_of(fabric: str) -> float | None:
-    """MHz at which the board's last build of this fabric runs, None where there was none.
+def build_of(fabric: str) -> dict[str, Any] | None:
+    """What the board's last build of this fabric reported, None where there was none.
 
     `boards/measured.json` holds the build of the board's own fabric, `builds` those of others: `celosia build --board ulx3s-85f
     --fabric F --json R.json`, without paths.
@@ -26,10 +27,14 @@ def clock_of(fabric: str) -> float | None:
     result = measured().get(BOARD)
     if result is None or result["fabric"] != fabric:
         stored = Path(__file__).parent / "builds" / f"{fabric}.json"
-        if not stored.exists():
-            return None
-        result = json.loads(stored.read_text())
-    return min(float(result["clock_mhz"]), float(result["fmax_mhz"]))
+        return json.loads(stored.read_text()) if stored.exists() else None
+    return result
+
+
+def clock_of(fabric: str) -> float | None:
+    """MHz at which the board's last build of this fabric runs, None where there was none."""
+    result = build_of(fabric)
+    return None if result is None else min(float(result["clock_mhz"]), float(result["fmax_mhz"]))
 
 
 def confirmed_clock(figures: Figures) -> float | None:

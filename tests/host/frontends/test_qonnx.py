@@ -1,9 +1,11 @@
 """QONNX networks on the golden models: equal to QONNX' executor, output for output."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
-from celosia.host import reference
+from celosia.host import cli, reference
 from celosia.host.frontends import qonnx
 from celosia.host.ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph
 from celosia.host.passes import simplify
@@ -69,7 +71,9 @@ def test_networks_of_more_than_eight_bits(bits: int, weight_bits: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_scales_that_are_no_powers_of_two(seed: int) -> None:
+def test_scales_that_are_no_powers_of_two(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Brevitas' defaults without batch normalization: real scales, one an output for weights, halves to even."""
     rng = np.random.default_rng(seed)
     net = QonnxWriter((1, 3, 7, 7))
@@ -85,6 +89,12 @@ def test_scales_that_are_no_powers_of_two(seed: int) -> None:
     np.testing.assert_array_equal(reference.run(graph, {"x": inputs})[graph.outputs[0]], net.execute(inputs, output)[0])
     # The executor's sums are rounded: another order of its additions might move thresholds, and that is said.
     assert 0 < int(graph.metadata["unproven"]) < int(graph.metadata["thresholds"])
+    monkeypatch.chdir(tmp_path)
+    Path("scales.onnx").write_bytes(net.data(output))
+    assert cli.main(["check", "scales.onnx"]) == 0
+    unproven, thresholds = (int(graph.metadata[name]) for name in ("unproven", "thresholds"))
+    told = f"exact: {unproven:,} of {thresholds:,} thresholds lie within the rounding errors"
+    assert told in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("seed", range(6))
