@@ -21,7 +21,7 @@ there: sums pull them all together at their end, and the weights, with registers
 from collections.abc import Iterable
 
 from ..hw.config import STREAM_BYTES, FabricConfig
-from ..hw.mac.depthwise import KERNEL
+from ..hw.mac.depthwise_lane import KERNEL
 
 _MULTIPLIER_ROWS = (58, 34, 10)  # by group of the array
 _MEMORY_ROWS = (70, 46, 22)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..hw.config import STREAM_BYTES, FabricConfig
-from ..hw.mac.depthwise import TAPS
+from ..hw.mac.depthwise_lane import TAPS
 from ..sim.errors import DeviceError
 from .cost.bounds import macs_per_cycle
 from .cost.model import estimate

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...hw.config import FabricConfig
-from ...hw.mac.depthwise import TAPS
+from ...hw.mac.depthwise_lane import TAPS
 from .walk import Cycles
 
 UNITS = {"mac": "array", "depthwise": "depthwise unit", "vector": "vector unit", "xnor": "XNOR engine"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...hw.config import STREAM_BYTES, FabricConfig
 from ...hw.isa import CHANNEL_WORDS, RECORD_WORDS
-from ...hw.mac.depthwise import TAPS
+from ...hw.mac.depthwise_lane import TAPS
 from ..device import Counters, LayerCounters
 from ..programs import PACKET_WORDS, PAYLOAD_LIMIT, Draft, all_stay, cut, streamed_runs
 from .program import ProgramCycles, Store, run_program

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hw.isa import Operation
-from ...hw.mac.depthwise import TAPS
+from ...hw.mac.depthwise_lane import TAPS
 from ..cost.walk import BlockWalk, Walk, WindowWalk
 from ..ir import Add, Int8Array, Node
 

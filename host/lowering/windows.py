@@ -6,7 +6,8 @@ import numpy as np
 
 from ...hw.config import BYTE_BITS, LARGEST_SUM, FabricConfig
 from ...hw.isa import MAX_OFFSET, Operation
-from ...hw.mac.depthwise import KERNEL, DepthwiseUnit
+from ...hw.mac.depthwise import DepthwiseUnit
+from ...hw.mac.depthwise_lane import KERNEL
 from ..cost.latencies import latencies_of
 from ..ir import AveragePool2D, DepthwiseConv2D, Graph, Int8Array, MaxPool2D, Mean, Pair
 from .dense import convolution

@@ -3,7 +3,8 @@
 import cocotb
 import numpy as np
 from celosia.hw.isa import Descriptor, Operation
-from celosia.hw.mac.depthwise import KERNEL, DepthwiseUnit
+from celosia.hw.mac.depthwise import DepthwiseUnit
+from celosia.hw.mac.depthwise_lane import KERNEL
 from celosia.sim.golden import depthwise_conv2d_sums
 from stalls import STALLS
 

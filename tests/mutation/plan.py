@@ -46,6 +46,7 @@ TESTS = {
     "mac/array.py": "hw/mac/test_array.py",
     "mac/cell.py": "hw/mac/test_cell.py hw/mac/test_array.py",
     "mac/depthwise.py": "hw/mac/test_depthwise.py",
+    "mac/depthwise_lane.py": "hw/mac/test_depthwise.py",
     "memory/activations.py": "hw/memory/test_activations.py",
     "memory/walker.py": "hw/memory/test_walker.py",
     "memory/weights.py": "hw/memory/test_weights.py",
