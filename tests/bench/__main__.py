@@ -7,10 +7,13 @@ from rich.console import Console
 from . import binary, few_bits, modes, predicted, simulators, times, verification, whole_sets, xnor
 from .workloads import ROOT, Figures, workloads
 
+_WIDTH = 140  # of the widest table
+
 
 def main() -> None:
     """Runs all measurements, one after the other: nothing else should run on the machine meanwhile."""
     console = Console()
+    console.width = max(console.width, _WIDTH)
     figures: Figures = {}
     jobs = list(workloads())
     clock = times.confirmed_clock(figures)
