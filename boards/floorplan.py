@@ -22,6 +22,7 @@ from collections.abc import Iterable
 
 from ..hw.config import STREAM_BYTES, FabricConfig
 from ..hw.mac.depthwise_lane import KERNEL
+from ..hw.post.partial import GROUP
 
 _MULTIPLIER_ROWS = (58, 34, 10)  # by group of the array
 _MEMORY_ROWS = (70, 46, 22)
@@ -100,8 +101,8 @@ def _depthwise(config: FabricConfig, quarters: Iterable[int]) -> Iterable[str]:
 
 
 def _partial(config: FabricConfig, quarters: Iterable[int]) -> Iterable[str]:
-    """The memories of partial sums of some quarters of the channels."""
-    blocks = -(-config.total_bits * (config.cols // 4) // _MEMORY_BITS)
+    """The memories of partial sums of some quarters of the array's 16 channels: a bank each."""
+    blocks = -(-config.total_bits * GROUP // _MEMORY_BITS)
     return (f"partial_{quarter}.{block}" for quarter in quarters for block in range(blocks))
 
 

@@ -380,8 +380,8 @@ _PRESETS = {
         # pixels at a time, or a fourth of that of 2 bits. With a register behind every adder it would have 69,000 flip-flops,
         # and hardly be placed.
         replace(_ECP5_85, name="ecp5-85-xnor2", depthwise_tiles=0, partial_depth=512, xnor_pixels=2, adder_levels=2),
-        # The same with four pixels, 8,192 binary MAC a cycle, or a fourth or sixteenth of that of 2 or 4 bits. An LFE5U-85F
-        # seats it, and has not the wires for it.
+        # The same with four pixels, 8,192 binary MAC a cycle, or a fourth or sixteenth of that of 2 or 4 bits. On an
+        # LFE5U-85F it was placed; routing was stopped with some 25,000 wires overused.
         replace(_ECP5_85, name="ecp5-85-xnor", depthwise_tiles=0, partial_depth=512, xnor_pixels=4, adder_levels=2),
         # The same for numbers of up to 16 bits too. Partial sums of many pixels wait in the depthwise unit's block RAM.
         replace(_ECP5_85, name="ecp5-85-16", depthwise_tiles=0, partial_depth=512, widest_bits=DOUBLE_BITS),

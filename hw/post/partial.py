@@ -11,7 +11,8 @@ from ..primitives.bank import Bank
 from ..primitives.carry import add
 from ..primitives.copies import copies
 
-_GROUP = 4  # channels that share a bank
+GROUP = 4
+"""Channels that share a bank."""
 
 
 class PartialSums(wiring.Component):
@@ -63,7 +64,7 @@ class PartialSums(wiring.Component):
         marks = delay(m, coming_marks, 1 + self.EARLY, name="marks")
         # Each group of channels has a bank and what drives it to itself.
         came = delay(m, self.i.valid, self.LATENCY - 2, name="came")
-        groups = -(-config.cols // _GROUP)
+        groups = -(-config.cols // GROUP)
         places = copies(m, platform, index, groups, name="place")
         written = copies(m, platform, delay(m, index, self.LATENCY - 1, name="index"), groups, name="written")
         strobes = copies(m, platform, delay(m, came & keep, 1, name="kept"), groups, name="strobe")
@@ -71,7 +72,7 @@ class PartialSums(wiring.Component):
         scales = copies(m, platform, self.scale, groups, name="scale") if config.doubles else None
         sums = delay(m, self.i.sums, self.LATENCY - 1, name="sums")
         for group in range(groups):
-            channels = range(group * _GROUP, min((group + 1) * _GROUP, config.cols))
+            channels = range(group * GROUP, min((group + 1) * GROUP, config.cols))
             layout = data.ArrayLayout(number, len(channels))
             bank = Bank(width=layout.size, depth=config.partial_depth, site=f"partial_{group}")
             m.submodules[f"bank_{group}"] = bank
