@@ -51,7 +51,6 @@ class Board:
     loader          options of openFPGALoader that name the board
     loads_chip      False where openFPGALoader can write the board's flash alone
     wake            how the board is made ready to be programmed, where it takes more than power
-    most_readers    of a register that takes the value of another: those with more are split; 0 leaves all as they are
     seed            of the placer, unless `--seed` gives another
     options         further options of the tools, by tool: `{"nextpnr": ("--router", "router2")}`
     """
@@ -69,7 +68,6 @@ class Board:
     loader: tuple[str, ...]
     loads_chip: bool = True
     wake: str = ""
-    most_readers: int = 0
     seed: int = 1
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

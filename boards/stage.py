@@ -22,6 +22,18 @@ _SAID_AT_MOST = 300
 
 
 @dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a tool may try what it may never reach, and how it is run when that was too long.
+
+    over        whether it was, from the last line of the log
+    without     the arguments that make it try, which the next attempt has not
+    """
+
+    over: Callable[[str], bool]
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One tool's run.
 
@@ -29,6 +41,7 @@ class Stage:
     arguments   of its command line, with paths relative to the folder of the build
     outputs     the files that it makes, each with what says from its content that the file is whole
     then        what is done to them afterwards, given the folder
+    patience    None where the tool ends by itself
     """
 
     title: str
@@ -36,6 +49,7 @@ class Stage:
     arguments: tuple[str, ...]
     outputs: dict[str, Callable[[bytes], bool]]
     then: Callable[[Path], object] | None = None
+    patience: Patience | None = None
 
     @property
     def log(self) -> str:
@@ -45,35 +59,50 @@ class Stage:
     def run(self, folder: Path, logs: Path, show: Show | None = None) -> float:
         """Runs the tool in `folder`, logging into `logs`, and gives the seconds it took.
 
-        A tool of PyPI that dies silently is run a second time: it often succeeds. Raises ToolError.
+        A tool of PyPI that dies silently is run a second time: it often succeeds. So is one that lasts beyond our patience.
+        Raises ToolError.
         """
         began = time.monotonic()
         log = logs / self.log
         log.unlink(missing_ok=True)
-        for last in (False, True):
+        died, patience, arguments = False, self.patience, self.arguments
+        while True:
             for name in self.outputs:
                 (folder / name).unlink(missing_ok=True)
-            code = self._attempt(folder, log, show)
+            try:
+                code = self._attempt(arguments, patience, folder, log, show)
+            except _TooLong as end:
+                arguments = tuple(argument for argument in arguments if argument not in end.without)
+                self._note(log, f"does not reach what is asked: another attempt, without {' '.join(end.without)}")
+                patience = None
+                continue
             broken = [name for name, is_whole in self.outputs.items() if not _holds(folder / name, is_whole)]
             if code == 0 and not broken:
                 break
             said = _telling(log)
             silent = said is None and code not in (-signal.SIGKILL, -signal.SIGTERM)
-            if not last and silent and self.tool.is_webassembly:
-                with log.open("a") as file:
-                    file.write(f"celosia: {self.tool.name} ended with exit code {code} and no message: a second attempt\n")
+            if not died and silent and self.tool.is_webassembly:
+                self._note(log, f"ended with exit code {code} and no message: a second attempt")
+                died = True
                 continue
             raise ToolError(self._failure(code, broken, said, log))
         if self.then is not None:
             self.then(folder)
         return time.monotonic() - began
 
-    def _attempt(self, folder: Path, log: Path, show: Show | None) -> int:
+    def _note(self, log: Path, what: str) -> None:
+        with log.open("a") as file:
+            file.write(f"celosia: {self.tool.name} {what}\n")
+
+    def _attempt(
+        self, arguments: tuple[str, ...], patience: Patience | None, folder: Path, log: Path, show: Show | None
+    ) -> int:
+        """The tool's exit code. Raises _TooLong where our patience with it came to its end first."""
         with log.open("ab") as file:
             start = file.tell()
             try:
                 process = subprocess.Popen(
-                    [*self.tool.command(), *self.arguments],
+                    [*self.tool.command(), *arguments],
                     cwd=folder,
                     stdin=subprocess.DEVNULL,
                     stdout=file,
@@ -89,8 +118,11 @@ class Stage:
                     try:
                         return process.wait(_LOOK)
                     except subprocess.TimeoutExpired:
+                        said = _last_line(log, start)
                         if show is not None:
-                            show(_last_line(log, start))
+                            show(said)
+                        if patience is not None and patience.over(said):
+                            raise _TooLong(patience.without) from None
             finally:
                 if process.poll() is None:
                     process.kill()
@@ -121,6 +153,14 @@ class Stage:
             else "run it again, or install another version"
         )
         return f"{name} {what}, and said nothing of why; {advice} (its log is {log})"
+
+
+class _TooLong(Exception):
+    """A tool was ended; without some of its arguments it would not have tried so long."""
+
+    def __init__(self, without: tuple[str, ...]):
+        super().__init__()
+        self.without = without
 
 
 def ends_like_json(content: bytes) -> bool:

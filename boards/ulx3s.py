@@ -23,7 +23,6 @@ BOARDS = tuple(
         preset=preset,
         led=("led", 0),
         floorplan=lfe5u_85 if chip is chips.LFE5U_85F else None,
-        most_readers=32 if chip is chips.LFE5U_85F else 0,
         loader=("--board", "ulx3s"),
     )
     for size, (chip, preset, clock_hz) in _SIZES.items()

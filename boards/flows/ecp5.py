@@ -1,16 +1,15 @@
 """Lattice ECP5: synth_ecp5, nextpnr-ecp5, ecppack."""
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ...host.cost.resources import Resources
 from ..board import Board
-from ..stage import Stage, ends_like_json, is_not_empty
+from ..stage import Patience, Stage, ends_like_json, is_not_empty
 from ..tools import ECPPACK, NEXTPNR_ECP5, YOSYS
 from .carries import open_carries
 from .flow import NAME, Choices, yosys_script
-from .readers import split_registers
 
 _SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k", "LFE5UM5G-85F": "--um5g-85k"}
 _PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554", "BG756": "CABGA756"}
@@ -21,10 +20,18 @@ _CHIPS = {  # identification codes: Lattice FPGA-TN-02039, table of device IDs
     0x4111_3043: "LFE5U-85F",
     0x8111_3043: "LFE5UM5G-85F",
 }
-_REGISTERS_AT_MOST = 0.85  # of a chip's, where some are copies: the placer wants room
+_ITERATION = re.compile(r"iter=(\d+) .*tmgfail=(\d+)")  # of the router: its number, connections that are too slow
+_ITERATIONS = 250
+_RIPUP = "--tmg-ripup"
 _PREAMBLE = b"\xff\xff\xbd\xb3"
 _VERIFY_ID = b"\xe2\x00\x00\x00"
 _PROGRAM_DONE = b"\x5e\x00\x00\x00"
+
+
+def _is_endless(said: str) -> bool:
+    """True of a line of the router that still finds connections too slow after so many attempts."""
+    iteration = _ITERATION.search(said)
+    return iteration is not None and int(iteration[1]) > _ITERATIONS and int(iteration[2]) > 0
 
 
 class Ecp5Flow:
@@ -35,6 +42,10 @@ class Ecp5Flow:
     def stages(self, board: Board, platform: Any, choices: Choices) -> tuple[Stage, ...]:
         """Wide multiplexers cost more than they save here: `-nowidelut`. On a chip as full as these nextpnr's default placer
         ends late and leaves what does not route; its static placer spreads the design first.
+
+        Routing makes detours, and without `--tmg-ripup` the router takes none of them back for being too slow: a fabric of
+        256 MAC a cycle that was placed for 99 MHz gets 84 or 99 by chance. With it the router goes on until all are fast
+        enough, and the same placement gives 108. Where none can be it would go on for hours.
         """
         synthesis = " ".join(("synth_ecp5", "-nowidelut", *board.options.get("synth", ()), "-top", NAME))
         return (
@@ -43,7 +54,7 @@ class Ecp5Flow:
                 tool=YOSYS,
                 arguments=("-p", yosys_script(synthesis)),
                 outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
-                then=lambda folder: self._improve(folder / f"{NAME}.json", board),
+                then=lambda folder: open_carries(folder / f"{NAME}.json"),
             ),
             Stage(
                 title="place and route",
@@ -59,10 +70,12 @@ class Ecp5Flow:
                     *("--seed", str(choices.seed)),
                     *("--placer", "static"),
                     *("--router", "router2"),
+                    _RIPUP,
                     "--timing-allow-fail",  # it is for us to say that a clock is missed
                     *board.options.get("nextpnr", ()),
                 ),
                 outputs={f"{NAME}.report.json": ends_like_json, f"{NAME}.config": is_not_empty},
+                patience=Patience(over=_is_endless, without=(_RIPUP,)),
             ),
             Stage(
                 title="packing",
@@ -76,11 +89,6 @@ class Ecp5Flow:
                 outputs={f"{NAME}{self.suffix}": self.is_whole},
             ),
         )
-
-    def _improve(self, netlist: Path, board: Board) -> None:
-        open_carries(netlist)
-        if board.most_readers:
-            split_registers(netlist, board.most_readers, int(_REGISTERS_AT_MOST * board.chip.resources.ff))
 
     def used(self, utilization: Mapping[str, int], cells: Mapping[str, int]) -> Resources:
         """A LUT4 that is a carry or a word of distributed memory is one."""

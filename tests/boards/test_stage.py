@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from celosia import ToolError
-from celosia.boards.stage import Stage, ends_like_json
+from celosia.boards.stage import Patience, Stage, ends_like_json
 from celosia.boards.tools import Tool
 
 TOOL = Tool(name="placer", distribution="yowasp-placer", package="yowasp_placer", function="run_placer")
@@ -143,6 +143,25 @@ def test_interruption_ends_the_tool(folder, monkeypatch):
     pid = int(Path(folder, "work", "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_tool_beyond_our_patience_is_run_without_what_it_cannot_reach(folder, monkeypatch):
+    native(folder, monkeypatch, f"case $* in *--hard*) echo hopeless; exec sleep 60;; esac; echo $* > ../given; {WHOLE}")
+    patience = Patience(over=lambda said: said == "hopeless", without=("--hard",))
+    stage = Stage(
+        title="place", tool=TOOL, arguments=("a", "--hard", "b"), outputs={"out.json": ends_like_json}, patience=patience
+    )
+    assert stage.run(folder / "work", folder) < 30
+    assert (folder / "given").read_text() == "a b\n"
+    assert (folder / "placer.log").read_text() == (
+        "hopeless\ncelosia: placer does not reach what is asked: another attempt, without --hard\n"
+    )
+
+
+def test_patience_with_a_tool_that_ends(folder, monkeypatch):
+    native(folder, monkeypatch, f"echo $* > ../given; {WHOLE}")
+    run(folder, patience=Patience(over=lambda said: said == "hopeless", without=("--seed",)))
+    assert (folder / "given").read_text() == "--seed 1\n"
 
 
 def test_the_last_words_are_shown(folder, monkeypatch):
