@@ -18,7 +18,7 @@ TAPS = KERNEL * KERNEL
 """Multipliers a channel."""
 
 _SUM_BITS = 19  # of nine products
-_LEVELS = 2  # additions between registers: two of such short chains are as slow as one of the requantizer's
+_LEVELS = 2  # additions between registers behind the first: two of such short chains are as slow as the requantizer's
 
 
 class Control(data.Struct):

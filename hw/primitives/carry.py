@@ -130,32 +130,48 @@ def bit_of(value: Value, place: int) -> Value | None:
     return value[min(place, shape.width - 1)]
 
 
-def add(m: Module, platform, x, y, shape, *, name: str, y_flip=None, y_gate=None, y_choose=None, other=None, carry=0) -> Value:
-    """`x + (y ^ y_flip) + carry`, `x + (y & y_gate) + carry` or `x + (y_choose ? other : y) + carry`, modulo `shape`, in the
-    same cycle.
+def add(
+    m: Module,
+    platform,
+    x,
+    y,
+    shape,
+    *,
+    name: str,
+    x_gate=None,
+    y_flip=None,
+    y_gate=None,
+    y_choose=None,
+    other=None,
+    carry=0,
+) -> Value:
+    """`x + (y ^ y_flip) + carry`, `(x & x_gate) + (y & y_gate) + carry` or `x + (y_choose ? other : y) + carry`, modulo
+    `shape`, in the same cycle.
 
-    `y_flip`, `y_gate` and `y_choose` are single bits that hold for all of y; a flip's carry makes `x - y`. The
+    `x_gate`, `y_flip`, `y_gate` and `y_choose` are single bits that hold for all of x or y; a flip's carry makes `x - y`. The
     carry is a bit or a `Gate`.
     """
     shape = Shape.cast(shape)
     result = Signal(shape, name=name)
     if not is_ecp5(platform):
-        wide = Signal(shape, name=f"{name}_y")
-        m.d.comb += wide.eq(y)
+        first, wide = Signal(shape, name=f"{name}_x"), Signal(shape, name=f"{name}_y")
+        m.d.comb += [first.eq(x if x_gate is None else Mux(x_gate, x, 0)), wide.eq(y)]
         if y_flip is not None:
             wide = wide ^ y_flip.replicate(shape.width)
         if y_gate is not None:
             wide = wide & y_gate.replicate(shape.width)
         if y_choose is not None:
             wide = Mux(y_choose, other, wide)
-        m.d.comb += result.eq(x + wide + (carry.value if isinstance(carry, Gate) else carry))
+        m.d.comb += result.eq(first + wide + (carry.value if isinstance(carry, Gate) else carry))
         return result
     x, y = Value.cast(x), Value.cast(y)
     instead = None if other is None else Value.cast(other)
     bits = []
     for place in range(shape.width):
         first, second = bit_of(x, place), bit_of(y, place)
-        bit = Bit() if first is None else Bit(p=FIRST, a=first)
+        bit = Bit()
+        if first is not None:
+            bit = Bit(p=FIRST, a=first) if x_gate is None else Bit(p=AND, a=first, b=x_gate)
         if instead is not None:
             third = bit_of(instead, place)
             bit = bit._replace(b=y_choose, q=SECOND, other=FIRST)

@@ -70,9 +70,10 @@ class _Term:
 class CarryMultiplier(wiring.Component):
     """`o = i_x * i_y`, or `o = i_x * i_y + i_addend * 2**addend_log2`, `latency` cycles later, a product a cycle.
 
-    Parameters: shapes `x`, `y` and `addend`; `levels`, additions between one register and the next: two of them take half the
-    flip-flops, and the clock some 20 % (carries of both run at the same time). Cost on the ECP5: (rows - 1) * (width + 3)
-    LUT4 or so, with a row for each bit of the narrower operand and one for the addend.
+    Parameters: shapes `x`, `y` and `addend`; `levels`, additions between one register and the next, but for the first one,
+    whose operands come from afar: two of them take fewer flip-flops, and some of the clock (carries of both run at the same
+    time). Cost on the ECP5: (rows - 1) * (width + 3) LUT4 or so, with a row for each bit of the narrower operand and one for
+    the addend.
     """
 
     def __init__(self, x, y, *, addend=None, addend_log2: int = 0, levels: int = 1):
@@ -96,7 +97,7 @@ class CarryMultiplier(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the operands to their product."""
-        return -(-self._depth // self._levels)
+        return _cycles(self._depth, self._levels)
 
     def elaborate(self, platform):
         m = Module()
@@ -143,7 +144,7 @@ class CarryDotProduct(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the operands to the sum."""
-        return -(-self._depth // self._levels)
+        return _cycles(self._depth, self._levels)
 
     def elaborate(self, platform):
         m = Module()
@@ -174,8 +175,13 @@ def _depth(rows: int) -> int:
     return max(ceil_log2(rows), 1)
 
 
+def _cycles(depth: int, levels: int) -> int:
+    """Registers in a tree of that depth: one behind the first addition, then one behind every `levels`."""
+    return 1 - (-(depth - 1) // levels)
+
+
 def _sum_of_rows(m, platform, rows: list[_Row], depth: int, levels: int, last: Value | None = None) -> _Term:
-    """The sum of all rows, with a register behind every `levels` of `depth` additions; `last` comes a cycle before the end."""
+    """The sum of all rows, with the registers that `_cycles` counts; `last` comes a cycle before the end."""
     terms: list[_Term] = []
     while rows:
         pair, rows = rows[-2:], rows[:-2]
@@ -186,7 +192,7 @@ def _sum_of_rows(m, platform, rows: list[_Row], depth: int, levels: int, last: V
         if level > 1:
             pairs = [terms[index : index + 2] for index in range(0, len(terms), 2)]
             terms = [_sum(m, platform, pair, f"sum_{level}_{index}") for index, pair in enumerate(pairs)]
-        if level == depth or level % levels == 0:
+        if level == depth or (level - 1) % levels == 0:
             terms = [
                 replace(term, value=delay(m, term.value, 1, name=f"level_{level}_{index}")) for index, term in enumerate(terms)
             ]
