@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import BYTE_BITS, FabricConfig
 from ..delay import delay
-from ..engine import Results
+from ..engine import Marks, Results
 from ..primitives.bank import Bank
 from ..primitives.carry import add
 from ..primitives.copies import copies
@@ -14,13 +14,15 @@ from ..primitives.copies import copies
 GROUP = 4
 """Channels that share a bank."""
 
+_ADDERS = 2  # channels whose adders a copy of `add` serves
+
 
 class PartialSums(wiring.Component):
     """Adds waiting sums to results (`add`), keeps the totals (`keep`) or hands them on, in the order in which they come.
 
     The k-th result since `start` belongs to entry k. `o` follows `i` by `LATENCY` cycles; where `keep` is high `o.valid`
     stays low and `kept` marks the layer's last result; with `scale`, totals are kept times 2**8. `early` and `tile_end`: a
-    result comes on `o`, and a tile's last one, `EARLY` cycles later.
+    result, whose marks are `early_marks`, comes on `o`, and a tile's last one, `EARLY` cycles later.
     """
 
     LATENCY = 1 + Bank.LATENCY + 1
@@ -39,6 +41,7 @@ class PartialSums(wiring.Component):
                 "kept": Out(1),
                 "tile_end": Out(1),
                 "early": Out(1),
+                "early_marks": Out(Marks),
             }
         )
 
@@ -58,17 +61,18 @@ class PartialSums(wiring.Component):
         coming_marks = delay(m, self.i.marks, self.LATENCY - self.EARLY - 1, name="coming_marks")
         m.d.comb += [
             self.early.eq(delay(m, coming & ~keep, 1, name="early")),
+            self.early_marks.eq(delay(m, coming_marks, 1, name="early_marks")),
             self.tile_end.eq(delay(m, coming & ~keep & coming_marks.tile_end, 1, name="tile_end")),
         ]
         valid = delay(m, coming, 1 + self.EARLY, name="valid")
-        marks = delay(m, coming_marks, 1 + self.EARLY, name="marks")
+        marks = delay(m, self.early_marks, self.EARLY, name="marks")
         # Each group of channels has a bank and what drives it to itself.
         came = delay(m, self.i.valid, self.LATENCY - 2, name="came")
         groups = -(-config.cols // GROUP)
         places = copies(m, platform, index, groups, name="place")
         written = copies(m, platform, delay(m, index, self.LATENCY - 1, name="index"), groups, name="written")
         strobes = copies(m, platform, delay(m, came & keep, 1, name="kept"), groups, name="strobe")
-        adds = copies(m, platform, self.add, groups, name="add")
+        adds = copies(m, platform, self.add, -(-config.cols // _ADDERS), name="add")
         scales = copies(m, platform, self.scale, groups, name="scale") if config.doubles else None
         sums = delay(m, self.i.sums, self.LATENCY - 1, name="sums")
         for group in range(groups):
@@ -79,7 +83,8 @@ class PartialSums(wiring.Component):
             kept, total = layout(bank.o_data), Signal(layout, name=f"total_{group}", reset_less=True)
             for place, channel in enumerate(channels):
                 name = f"sum_{channel}"
-                m.d.sync += total[place].eq(add(m, platform, sums[channel], kept[place], number, name=name, y_gate=adds[group]))
+                gate = adds[channel // _ADDERS]
+                m.d.sync += total[place].eq(add(m, platform, sums[channel], kept[place], number, name=name, y_gate=gate))
                 m.d.comb += self.o.sums[channel].eq(total[place])
             m.d.comb += [
                 bank.i_address.eq(places[group]),

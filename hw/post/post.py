@@ -19,13 +19,14 @@ from ..delay import delay
 from ..engine import Marks, Results
 from ..isa import Descriptor, Operation
 from ..memory.activations import ActivationMemory, ActivationWrite
+from ..primitives.carry import add
 from ..primitives.copies import copies
 from .channels import ChannelParameters
 from .partial import PartialSums
 from .planes import ByteWriter, PlaneWriter
 from .requantize import OutputRange, RequantizeLane
 
-_LANES_A_COPY = 4  # that one copy of what holds for all of them serves
+_LANES_A_COPY = 2  # that one copy of what holds for all of them serves
 
 
 class _Beat(data.Struct):
@@ -37,12 +38,13 @@ class _Beat(data.Struct):
 
 
 class _Group(NamedTuple):
-    """Whether there are several tiles, and of the next result whether its tile is the last one, its address and its tile's."""
+    """Whether there are several tiles; whether the next result's is the last one; whether the next end of a tile is that of a
+    block, from the cycle before on; and where the first tile goes on behind the block."""
 
     several: Value
     last: Value
-    following: Value
-    tile: Value
+    at_last: Value
+    beyond: Value
 
 
 class PostProcessor(wiring.Component):
@@ -96,7 +98,7 @@ class PostProcessor(wiring.Component):
         connect(m, flipped(self.i), partial.i)
         m.d.comb += [
             partial.start.eq(start),
-            partial.add.eq(delay(m, descriptor.partial_in, 3, name="add")),
+            partial.add.eq(delay(m, descriptor.partial_in, 4, name="add")),
             partial.keep.eq(descriptor.partial_out),
             partial.scale.eq(delay(m, descriptor.scaled, 2, name="scale") if config.doubles else 0),
         ]
@@ -116,10 +118,14 @@ class PostProcessor(wiring.Component):
         layout = OutputRange(config.widest_bits)
         output_range = Signal(layout, reset_less=True)
         for name, _ in layout:
-            m.d.sync += output_range[name].eq(delay(m, self._of_range(name), 2, name=name))  # from one end of the chip
+            m.d.sync += output_range[name].eq(delay(m, self._of_range(name), 3, name=name))  # from one end of the chip
         ranges = copies(m, platform, output_range.as_value(), -(-config.requant_lanes // _LANES_A_COPY), name="range")
 
-        now, beat, upper = self._beats(m, partial.o, output_range.wide)
+        # A cycle before they count: the lanes lie as far from what walks as the chip is long.
+        assert PartialSums.EARLY == 2
+        coming, coming_marks = delay(m, partial.early, 1, name="coming"), delay(m, partial.early_marks, 1, name="coming_marks")
+        now, beat, upper = self._beats(m, coming, coming_marks, output_range.wide)
+        beat, upper = delay(m, beat, 1, name="beat"), delay(m, upper, 1, name="upper")
         uppers = copies(m, platform, upper, -(-config.requant_lanes // _LANES_A_COPY), name="upper")
         # The parameters of the next tile come right behind this one's last pass.
         assert PartialSums.EARLY + 2 == ChannelParameters.ADVANCE_LATENCY
@@ -130,7 +136,7 @@ class PostProcessor(wiring.Component):
         held = Signal(data.ArrayLayout(signed(config.total_bits), config.cols), reset_less=True)
         negative = Signal(config.cols, reset_less=True)
         groups = -(-config.cols // _LANES_A_COPY)
-        holds = copies(m, platform, delay(m, partial.early, PartialSums.EARLY - 1, name="early_valid"), groups, name="hold")
+        holds = copies(m, platform, coming, groups, name="hold")
         whole = copies(m, platform, descriptor.whole, groups, name="whole") if config.doubles else []
         for channel, number in enumerate(partial.o.sums):
             if config.doubles and channel < config.pairs:  # those of weights of 16 bits are in every other column
@@ -164,8 +170,9 @@ class PostProcessor(wiring.Component):
             ]
             results.append(requantize.o)
         # The walk of the output goes a cycle ahead of the results, and waits for them in a register.
-        early = delay(m, now, lag + RequantizeLane.LATENCY - 1, name="early")
-        self._write(m, start_write, results, early)
+        sooner = delay(m, now, lag + RequantizeLane.LATENCY - 1, name="sooner")
+        early = delay(m, sooner, 1, name="early")
+        self._write(m, platform, start_write, results, sooner, early)
 
         finished = Signal()
         m.d.sync += finished.eq((early.valid & early.end & early.marks.layer_end) | partial.kept)
@@ -189,17 +196,17 @@ class PostProcessor(wiring.Component):
             return Mux(descriptor.double, descriptor.operand.bytes[name], descriptor[name]).as_signed()
         return descriptor[name]
 
-    def _beats(self, m, results, wide):
-        """What is done with the held result: (the beat, its index, whether its upper part comes in the next cycle)."""
+    def _beats(self, m, comes, coming_marks, wide):
+        """What is done with the result that `comes`: (the beat, its index, whether its upper part comes in the next cycle)."""
         config = self._config
         last = config.beats - 1
         now = Signal(_Beat)
         beat = Signal(range(max(config.beats, 2)))
         busy, upper, coming = Signal(), Signal(), Signal()
         marks = Signal(Marks, reset_less=True)
-        at_end = beat == last
-        with m.If(results.valid):
-            m.d.sync += [marks.eq(results.marks), busy.eq(1), beat.eq(0)]
+        at_end = beat == last if last else Const(1)
+        with m.If(comes):
+            m.d.sync += [marks.eq(coming_marks), busy.eq(1), beat.eq(0)]
             m.d.comb += coming.eq(wide)
         with m.Elif(upper):
             m.d.comb += coming.eq(0)
@@ -214,8 +221,8 @@ class PostProcessor(wiring.Component):
         """Of that many results, or that address of one."""
         return Mux(self.descriptor.binary, value >> 3, value) if packs else value
 
-    def _write(self, m, start, results, beat):
-        """Walks the output tensor: columns, rows, tiles; the last tile may be narrower."""
+    def _write(self, m, platform, start, results, sooner, beat):
+        """Walks the output tensor: columns, rows, tiles; the last tile may be narrower. `sooner` is `beat` a cycle before."""
         config = self._config
         descriptor = self.descriptor
         packs = config.xnor_pixels > 0
@@ -232,7 +239,7 @@ class PostProcessor(wiring.Component):
         column_stride, row_stride = (
             delay(m, descriptor[f"write_{name}_stride"], 1, name=f"{name}_stride") for name in ("column", "row")
         )
-        group = self._group(m, started, beat, row, tile, address, column_stride, row_stride)
+        group = self._group(m, started, beat, (address + column_stride)[:bits])
 
         cols = Mux(descriptor.whole, config.pairs, config.cols) if config.doubles else config.cols
 
@@ -268,36 +275,39 @@ class PostProcessor(wiring.Component):
         if packs:
             with m.If(descriptor.binary & (planes == 0)):
                 m.d.comb += Cat(write.data).eq(Cat(~value[-1] for value in results))
-        with m.If(start):
-            m.d.sync += [
-                tile.eq(descriptor.write_address),
-                row.eq(descriptor.write_address),
-                address.eq(descriptor.write_address),
-                position.eq(descriptor.write_address),
-            ]
-        with m.Elif(started):
+        # Where the walk goes is known a cycle before: each way's sum has a gate of its own, and all but one give 0. Where a
+        # result takes one beat, that this is the last one must be no register.
+        last, ends = (beat.end, sooner.end) if config.beats > 1 else (Const(1), Const(1))
+        row_end, tile_end = sooner.marks.row_end, sooner.marks.tile_end
+        in_row, in_map, in_tile, over = (
+            delay(m, sooner.valid & ends & gate, 1, name=f"walks_{name}")
+            for name, gate in (
+                ("column", ~tile_end & (group.several | ~row_end)),
+                ("row", row_end & Mux(group.several, tile_end & group.at_last, ~tile_end)),
+                ("tile", tile_end & ~group.at_last),
+                ("beyond", tile_end & group.at_last & ~row_end),
+            )
+        )
+        following = delay(m, Mux(start, descriptor.write_address, 0), 1, name="begin") | Mux(over, group.beyond, 0)
+        for name, gate, base, stride in (
+            ("column", in_row, address, column_stride),
+            ("row", in_map, row, row_stride),
+            ("tile", in_tile, tile, Value.cast(cols)),
+        ):
+            following |= add(m, platform, base, stride, base.shape(), name=f"next_{name}", x_gate=gate, y_gate=gate)
+        with m.If(started):
+            m.d.sync += [tile.eq(following), row.eq(following), address.eq(following), position.eq(following)]
             m.d.sync += [tiles_left.eq(fewer), last_tile.eq(only), lanes_left.eq(lanes_of(only & ~group.several))]
-        with m.Elif(beat.valid & ~beat.end):
+        with m.Elif(beat.valid & ~last):
             m.d.sync += [
                 position.eq(position + config.requant_lanes),
                 lanes_left.eq(lanes_left - count),
             ]
         with m.Elif(beat.valid):
-            following = Signal(bits)
-            with m.If(group.several):
-                m.d.comb += following.eq(group.following)
-                m.d.sync += tile.eq(group.tile)
-                with m.If(beat.marks.row_end):
-                    m.d.sync += row.eq(following)
-            with m.Elif(beat.marks.tile_end):
-                m.d.comb += following.eq(tile + cols)
-                m.d.sync += [tile.eq(following), row.eq(following)]
-                m.d.sync += [tiles_left.eq(tiles_left - 1), last_tile.eq(tiles_left < 0)]
-            with m.Elif(beat.marks.row_end):
-                m.d.comb += following.eq(row + row_stride)
+            with m.If(beat.marks.tile_end):
+                m.d.sync += [tile.eq(following), tiles_left.eq(tiles_left - 1), last_tile.eq(tiles_left < 0)]
+            with m.If(beat.marks.row_end | (beat.marks.tile_end & ~group.several)):
                 m.d.sync += row.eq(following)
-            with m.Else():
-                m.d.comb += following.eq(address + column_stride)
             m.d.sync += [
                 address.eq(following),
                 position.eq(following),
@@ -310,29 +320,23 @@ class PostProcessor(wiring.Component):
             return result
         return Mux(self.descriptor.double, result[BYTE_BITS:], result[:BYTE_BITS])
 
-    def _group(self, m, started, beat, row, tile, address, column_stride, row_stride):
-        """Where several tiles pass by each block of pixels, of which `row`, `tile` and `address` are those of the walk."""
+    def _group(self, m, started, beat, beside):
+        """Where several tiles pass by each block of pixels; `beside` is the address behind this result's, in its row."""
         config, descriptor = self._config, self.descriptor
         if not config.plane_limit:
-            return _Group(Const(0), Const(0), address, tile)
+            return _Group(Const(0), Const(0), Const(0), Const(0))
         tiles = descriptor.operand.planes.tiles
-        several, last = Signal(reset_less=True), Signal()
+        several = Signal(reset_less=True)
         m.d.sync += several.eq((descriptor.operation == Operation.SERIAL) & (tiles > 1))
-        place = Signal.like(tiles)
-        beyond = Signal.like(address)  # where the first tile's pixel behind the block is
-        beside = (address + column_stride)[: len(address)]
-        following, following_tile, at_last = Signal.like(address), Signal.like(address), Signal()
-        m.d.comb += [following_tile.eq(following), last.eq(at_last)]
-        with m.If(~beat.marks.tile_end):
-            m.d.comb += [following.eq(beside), following_tile.eq(tile)]
-        with m.Elif(~at_last):
-            m.d.comb += [following.eq(tile + config.cols), last.eq(place + 2 == tiles)]
-        with m.Else():
-            m.d.comb += [following.eq(Mux(beat.marks.row_end, row + row_stride, beyond)), last.eq(0)]
+        place, beyond = Signal.like(tiles), Signal.like(beside)
+        last, at_last, coming = Signal(), Signal(), Signal()
+        m.d.comb += last.eq(Mux(beat.marks.tile_end, ~at_last & (place + 2 == tiles), at_last))
+        m.d.comb += coming.eq(Mux(beat.valid, last, at_last) & several & ~started)
+        m.d.sync += at_last.eq(coming)
         with m.If(started):
-            m.d.sync += [place.eq(0), at_last.eq(0)]
+            m.d.sync += place.eq(0)
         with m.Elif(beat.valid & beat.marks.tile_end):
-            m.d.sync += [place.eq(Mux(at_last, 0, place + 1)), at_last.eq(last)]
+            m.d.sync += place.eq(Mux(at_last, 0, place + 1))
             with m.If(place == 0):
                 m.d.sync += beyond.eq(beside)
-        return _Group(several, last, following, following_tile)
+        return _Group(several, last, coming, beyond)

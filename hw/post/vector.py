@@ -19,8 +19,8 @@ with the nudge of `requantize`, which explains the last step: 0 where the shift 
                   +--+                                         |          |
     i_values[1] --+-----> maximum, or first operand --> wait --+          +---------------> o[1]
 
-    cycle  1, 2 in   3 maximum, zero point   4 to 7 multiply   8 shift   9 sum   10 register; the second channel's product is a
-           cycle later, and its sum in 10
+    cycle  1, 2 in   3 maximum, zero point   4 to 7 multiply   8, 9 shift   10 sum   11 register; the second channel's product
+           is a cycle later, and its sum in 11
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -37,7 +37,9 @@ from ..primitives.products import CarryMultiplier
 
 _NUDGE = 10  # exponent: half of what the multiplication drops, which is 2**31 / 2**20
 _PRODUCT_CYCLES = 4
-_GROUP = 4  # channels that share a copy of what steers them
+_SHIFT_CYCLES = 2
+_BITS_A_SHIFT = ADD_SHIFT_BITS // _SHIFT_CYCLES  # of the amount, in each of these
+_GROUP = 2  # channels that share a copy of what steers them
 
 
 class Operand(data.Struct):
@@ -65,7 +67,7 @@ class VectorPair(wiring.Component):
     a product come from one register to the next.
     """
 
-    LATENCY = 1 + _PRODUCT_CYCLES + 1 + 2
+    LATENCY = 1 + _PRODUCT_CYCLES + _SHIFT_CYCLES + 2
 
     def __init__(self, *, has_either: bool = False, levels: int = 1):
         members = {
@@ -132,7 +134,8 @@ class VectorPair(wiring.Component):
         doubled = late[_NUDGE:].as_signed()
         for place, bit in reversed(list(enumerate(operand.shift))):
             doubled = Mux(bit, doubled >> (1 << place), doubled)
-        doubled = delay(m, doubled, 1, name="doubled")
+            if place % _BITS_A_SHIFT == 0:
+                doubled = delay(m, doubled, 1, name=f"doubled_{place}")
         return doubled[1:].as_signed(), doubled[0]
 
 
