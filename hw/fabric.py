@@ -237,8 +237,10 @@ class Fabric(wiring.Component):
         ]
 
         answers = self._put(m, platform, "answers", InTurn(32))
+        records = self._put(m, platform, "buffer_records", StreamBuffer(32))  # they lie where the program does
         connect(m, store.o, answers.first)
-        connect(m, sequencer.o, answers.second)
+        connect(m, sequencer.o, records.i)
+        connect(m, records.o, answers.second)
         connect(m, answers.o, flipped(self.o))
         return m
 
@@ -263,10 +265,11 @@ class Fabric(wiring.Component):
         All but the array are far from it, and take `MERGE_LATENCY` more; `ahead` is the array's step so much before its result.
         """
         on_array, array = of_array
-        # Which engine runs holds still, so it may come late; a copy for each group of channels.
+        # Which engine runs holds still, so it may come late; a copy for each group of channels, and one for what goes
+        # beside them.
         selected = Cat(on_array, *(each for each, _ in others))
         groups = self.config.cols // _CHANNELS_A_COPY
-        running = copies(m, platform, delay(m, selected, 3, name="selected"), groups, name="running")
+        running = copies(m, platform, delay(m, selected, 3, name="selected"), groups + 1, name="running")
 
         def other(group, of_vector, of_others):
             chosen = of_vector
@@ -281,5 +284,5 @@ class Fabric(wiring.Component):
             m.d.comb += number.eq(Mux(running[group][0], array.sums[channel], late))
         # What goes beside the sums is chosen a cycle before them.
         flow, *flows = (Cat(results.valid, results.marks.as_value()) for results in (vector, *(each for _, each in others)))
-        flow = Mux(running[0][0], Cat(ahead.valid & ahead.last, ahead.marks.as_value()), other(0, flow, flows))
+        flow = Mux(running[-1][0], Cat(ahead.valid & ahead.last, ahead.marks.as_value()), other(-1, flow, flows))
         m.d.comb += Cat(target.valid, target.marks.as_value()).eq(delay(m, flow, self.MERGE_LATENCY, name="flow"))

@@ -96,6 +96,13 @@ class Loader(wiring.Component):
         blocked = Cat(waits_for[name] & ~ready for name, (ready, _) in receivers.items()).any()
         m.d.comb += self.i.ready.eq(takes & ~blocked)
         taken = self.i.valid & self.i.ready
+        # A receiver is waited for while its words come, and no longer.
+        m.d.comb += [
+            self.activations.enable.eq(self.i.valid & waits_for["activations"]),
+            self.weights.valid.eq(self.i.valid & waits_for["weights"]),
+            self.channels.valid.eq(self.i.valid & waits_for["channels"]),
+            self.depthwise.valid.eq(self.i.valid & waits_for["depthwise"]),
+        ]
         with m.FSM():
             with m.State("HEADER"), m.If(self.i.valid):
                 m.d.sync += [command.eq(incoming.command), left.eq(incoming.count)]
@@ -122,13 +129,7 @@ class Loader(wiring.Component):
                     with m.If(left != 0):
                         m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
-                m.d.comb += [
-                    self.activations.enable.eq(self.i.valid & waits_for["activations"]),
-                    self.weights.valid.eq(self.i.valid & waits_for["weights"]),
-                    self.channels.valid.eq(self.i.valid & waits_for["channels"]),
-                    self.depthwise.valid.eq(self.i.valid & waits_for["depthwise"]),
-                    self.program.enable.eq(self.i.valid & (command == Command.LOAD_PROGRAM)),
-                ]
+                m.d.comb += self.program.enable.eq(self.i.valid & (command == Command.LOAD_PROGRAM))
                 with m.If(taken):
                     unit = Mux(waits_for["activations"], STREAM_BYTES, 1)
                     m.d.sync += [address.eq(address + unit), left.eq(left - 1)]

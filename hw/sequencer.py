@@ -75,7 +75,7 @@ class Sequencer(wiring.Component):
         finished = Signal()
         m.d.comb += finished.eq(self.done | self.store_done)
         resting = Signal()  # then the counters of the first layer begin, and nothing changes
-        records, words = self._records(m, resting, finished)
+        records, words = self._records(m, platform, resting, finished)
         unsent, sending, last = Signal.like(words), Signal(), Signal()  # words of the records
         header = Signal(Header)
         m.d.comb += [header.count.eq(words), header.command.eq(Answer.DONE)]
@@ -139,31 +139,34 @@ class Sequencer(wiring.Component):
             m.d.sync += until_store.eq(total + 1)
         return m
 
-    def _records(self, m, begin, finished):
+    def _records(self, m, platform, begin, finished):
         """Counts, and writes a layer's counters to memory when it has `finished`. Gives what reads them, and how many words."""
         config = self._config
         depth = config.record_depth * RECORD_WORDS
         m.submodules.records = memory = Bank(width=32, depth=depth, site="records")
         m.submodules.reader = reader = ReadAhead(
-            32, address_bits=ceil_log2(depth), count_bits=bits_for(depth), latency=Bank.LATENCY
+            32, address_bits=ceil_log2(depth), count_bits=bits_for(depth), latency=1 + Bank.LATENCY
         )
         # All two cycles late, as it comes late in its cycle and from far; and one more, so that what is written needs no sum.
         activity = delay(m, self.activity, 2, name="activity")
-        begin, finished = delay(m, begin, 2, name="begin"), delay(m, finished, 3, name="finished")
+        begin = delay(m, begin, 2, name="begin")
         record = Signal(Record, reset_less=True)  # of the layer, up to the last cycle
         more = {"cycles": 1, **{name: activity[name] for name in ("busy", "weights", "activations", "output")}}
-        for name, value in more.items():
-            m.d.sync += record[name].eq(Mux(finished, 0, record[name]) + value)
+        finished, waits, *turns = copies(m, platform, delay(m, finished, 2, name="finished"), 2 + len(more), name="turn")
+        for turn, (name, value) in zip(turns, more.items(), strict=True):
+            m.d.sync += record[name].eq(Mux(turn, 0, record[name]) + value)
         with m.If(begin):
             m.d.sync += record.eq(0)
 
         # The next layer takes longer than this.
         waiting = Signal(data.ArrayLayout(32, RECORD_WORDS), reset_less=True)
-        unwritten = Signal(range(RECORD_WORDS + 1))
-        words = Signal(range(depth + 1))
+        # `begin` sets all of these before a layer can finish.
+        unwritten, words, target = (
+            Signal(shape, name=name, reset_less=True)
+            for name, shape in (("unwritten", range(RECORD_WORDS + 1)), ("words", range(depth + 1)), ("target", range(depth)))
+        )
         full = delay(m, words == depth, 1, name="full")
-        target = Signal(range(depth))
-        m.d.sync += waiting.eq(Mux(finished, record.as_value(), waiting.as_value() >> 32))
+        m.d.sync += waiting.eq(Mux(waits, record.as_value(), waiting.as_value() >> 32))
         with m.If(unwritten.any()):
             m.d.sync += [unwritten.eq(unwritten - 1), target.eq(target + 1)]
         with m.If(finished & ~full):
@@ -174,7 +177,7 @@ class Sequencer(wiring.Component):
             memory.write.enable.eq(unwritten.any()),
             memory.write.address.eq(target),
             memory.write.data.eq(waiting[0]),
-            memory.i_address.eq(reader.read_address),
+            memory.i_address.eq(delay(m, reader.read_address, 1, name="read")),  # the reader lies with the answers
             reader.i_data.eq(memory.o_data),
             reader.address.eq(0),
             reader.count.eq(words),

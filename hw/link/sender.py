@@ -62,7 +62,7 @@ class FrameSender(wiring.Component):
         told = Cat(Const(half, 16) for left in range(IDENTITY_WORDS) for half in halves[-left % IDENTITY_WORDS])
         place = Cat(source[0], words_left[: exact_log2(IDENTITY_WORDS)])
         identity = delay(m, told.word_select(place, 16), 1, name="identity")
-        behind_header = Signal(16)
+        of_header, behind_header = Signal(16), Signal(16)
         with m.Switch(source[1:3]):
             with m.Case(_CRC >> 1 & 3):
                 m.d.sync += behind_header.eq(crc.crc.word_select(source[0], 16))
@@ -77,12 +77,13 @@ class FrameSender(wiring.Component):
             ready.eq(settled & ~ready),
             load.eq(ready),
             self.next_word.eq(ready & (source == _UPPER_WORD)),
-            coming.eq(Mux(source[3], behind_header, self.header.as_value().word_select(source[:3], 16))),
+            of_header.eq(self.header.as_value().word_select(source[:3], 16)),
+            coming.eq(Mux(source[3], behind_header, of_header)),
         ]
         m.d.comb += [
             self.o.payload.eq(pair[:8]),
             sent.eq(self.o.valid & self.o.ready),
-            self.samples_taken.eq(ready & (source == field_bytes("taken")[0] // 2)),
+            self.samples_taken.eq(settled & ~ready & (source == field_bytes("taken")[0] // 2)),
         ]
         m.d.sync += [
             last_word.eq(words_left == 1),

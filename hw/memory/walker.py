@@ -200,13 +200,17 @@ class WindowWalker(wiring.Component):
         if config.xnor_pixels:
             with m.If(descriptor.pace != 0):
                 m.d.sync += pace.eq(descriptor.pace)
-        free = Signal(reset_less=True)
-        m.d.sync += free.eq(
-            (descriptor.operation == Operation.DEPTHWISE)
-            & (descriptor.window_stride > 1)
-            & (descriptor.window_stride >= pace)
-            & ((descriptor.window_row != 0) | (descriptor.window_column + 1 >= pace))
-        )
+        # Nothing of it is in a hurry: the first step comes later.
+        skips, comes_late, free = (Signal(name=name, reset_less=True) for name in ("skips", "comes_late", "free"))
+        m.d.sync += [
+            skips.eq(
+                (descriptor.operation == Operation.DEPTHWISE)
+                & (descriptor.window_stride > 1)
+                & (descriptor.window_stride >= pace)
+            ),
+            comes_late.eq((descriptor.window_row != 0) | (descriptor.window_column + 1 >= pace)),
+            free.eq(skips & comes_late),
+        ]
         waits = [
             self._timer(m, turn.result_end & ~free, pace, name="result"),
             self._timer(m, turn.tile_end & ~descriptor.repeat, config.tile_cycles, name="tile"),
