@@ -87,9 +87,9 @@ class Fabric(wiring.Component):
         coming = self._put(m, platform, "buffer_starts", StreamBuffer(loader.starts.payload.shape()))
         starts = self._put(m, platform, "starts", SyncFIFO(width=len(coming.o.payload), depth=_STARTS))
 
-        # Loading; the first of the buffers stands with whoever gives the words, the last with the loader.
+        # Loading; the first of the buffers stands with whoever gives the words, the last with the loader, one on the way.
         words = flipped(self.i)
-        for name in ("buffer_i", "buffer_loader"):
+        for name in ("buffer_i", "buffer_way", "buffer_loader"):
             buffer = self._put(m, platform, name, StreamBuffer(32))
             connect(m, words, buffer.i)
             words = buffer.o

@@ -174,10 +174,11 @@ class Sequencer(wiring.Component):
         with m.If(begin):
             m.d.sync += [words.eq(0), target.eq(0), unwritten.eq(0)]
         m.d.comb += [
-            memory.write.enable.eq(unwritten.any()),
-            memory.write.address.eq(target),
-            memory.write.data.eq(waiting[0]),
-            memory.i_address.eq(delay(m, reader.read_address, 1, name="read")),  # the reader lies with the answers
+            # The memory lies with the program's, the reader with the answers.
+            memory.write.enable.eq(delay(m, unwritten.any(), 1, name="writes")),
+            memory.write.address.eq(delay(m, target, 1, name="target")),
+            memory.write.data.eq(delay(m, waiting[0], 1, name="written")),
+            memory.i_address.eq(delay(m, reader.read_address, 1, name="read")),
             reader.i_data.eq(memory.o_data),
             reader.address.eq(0),
             reader.count.eq(words),

@@ -91,8 +91,7 @@ class WeightBuffer(wiring.Component):
         bits = config.weight_address_bits
 
         first = Signal(bits)
-        size = Signal(bits + 1)
-        occupied = Signal(bits + 1)  # words that the loader may not overwrite
+        free = Signal(bits + 1)  # words that the loader may overwrite
         room = Signal()  # there is another; words are claimed four cycles apart or more, so it may come as late
         opened = [Signal(name=f"open_{stage}") for stage in range(self._lag)]  # the same, on the way to the loader
         loaded = Signal()  # a ring word has been written
@@ -108,15 +107,14 @@ class WeightBuffer(wiring.Component):
         # So much sooner as `released` and `opened` come late.
         drained = delay(m, released, self._step_latency - 2 * self._lag, name="drained")
         m.d.sync += [
-            occupied.eq(occupied + late - drained),
-            room.eq(occupied != size),
+            free.eq(free + drained - late),
+            room.eq(free != 0),
             *(later.eq(sooner) for sooner, later in pairwise([room, *opened])),
         ]
         with m.If(self.set_ring):
             m.d.sync += [
                 first.eq(self.ring_base),
-                size.eq(config.weight_depth - self.ring_base),
-                occupied.eq(0),
+                free.eq(config.weight_depth - self.ring_base),
                 *(each.eq(1) for each in (room, *opened)),
             ]
         return m

@@ -60,19 +60,22 @@ def draw_layer(rng, config, *, repeat=False, average=False):
     return fields, channels, sums
 
 
-def expected_bytes(config, fields, channels, sums):
-    """{address: byte} of everything that the layer writes."""
-    tiles = sums.shape[0]
+def expected_values(config, fields, channels, sums):
+    """What the layer's sums become."""
     shift, bias, multiplier = channels.reshape(-1, 1, 1, config.cols, 3).transpose(4, 0, 1, 2, 3)
     if fields["average"]:
         window = round(2.0 ** (31 - shift.flat[0]) / multiplier.flat[0])
         values = np.sign(sums) * ((np.abs(sums) + window // 2) // window)
-        values = np.clip(values, fields["low"], fields["high"])
-    else:
-        golden = requantize_once if fields["round_once"] else requantize
-        values = golden(sums + bias, multiplier, shift, fields["zero_point"], fields["low"], fields["high"])
+        return np.clip(values, fields["low"], fields["high"])
+    golden = requantize_once if fields["round_once"] else requantize
+    return golden(sums + bias, multiplier, shift, fields["zero_point"], fields["low"], fields["high"])
+
+
+def expected_bytes(config, fields, channels, sums):
+    """{address: byte} of everything that the layer writes."""
+    tiles = sums.shape[0]
     memory = {}
-    for (tile, row, column, lane), value in np.ndenumerate(values):
+    for (tile, row, column, lane), value in np.ndenumerate(expected_values(config, fields, channels, sums)):
         if tile + 1 < tiles or lane < fields["last_lanes"]:
             address = fields["write_address"] + tile * config.cols + lane
             address += row * fields["write_row_stride"] + column * fields["write_column_stride"]
@@ -113,7 +116,7 @@ class Post:
         for tile, row, column in np.ndindex(tiles, rows, columns):
             row_end = column == columns - 1
             tile_end = row_end and row == rows - 1
-            cycle = max(cycle, last_result + config.result_pace(wide=fields["wide"]))
+            cycle = max(cycle, last_result + max(config.result_pace(wide=fields["wide"]), fields.get("pace", 0)))
             if tile_end and not fields["repeat"]:
                 cycle = max(cycle, last_tile + config.tile_cycles)
             cycle += int(self.bench.rng.integers(slack + 1))
@@ -187,6 +190,37 @@ def test_partial_sums(bench, name):
                 if index < 2:
                     assert not post.memory
             assert post.memory == expected_bytes(config, fields, channels, sums)
+
+    bench.run(post.unit, testbench)
+
+
+def test_planes_of_bits(bench):
+    """Results of a few bits, eight a byte, a plane a cycle: `done` comes when the last plane can be read, and no later."""
+    config = replace(CONFIGS["8 columns"], requant_lanes=8, xnor_pixels=4)
+    post, rng = Post(bench, config), bench.rng
+
+    async def testbench(ctx):
+        for index in range(9):
+            fields, channels, sums = draw_layer(rng, config)
+            planes, stride = 2 + index % 3, int(rng.integers(2000, 4000))
+            tiles, _, columns, _ = sums.shape
+            outputs = tiles * config.cols
+            fields |= {"last_lanes": config.cols, "binary": True, "pace": planes}
+            fields |= {"write_address": 8 * int(rng.integers(config.activation_bytes)), "write_column_stride": outputs}
+            fields |= {"write_row_stride": columns * outputs + 8 * int(rng.integers(3))}
+            fields |= {"operand": {"planes": {"write_planes": planes, "write_stride": stride}}}
+            await post.load(ctx, fields["tile_base"], channels)
+            await post.layer(ctx, fields, sums, 2)
+            values = expected_values(config, fields, channels, sums)
+            expected = {}
+            for tile, row, column in np.ndindex(values.shape[:3]):
+                bit = fields["write_address"] + tile * config.cols
+                bit += row * fields["write_row_stride"] + column * fields["write_column_stride"]
+                for plane in range(planes):
+                    byte = np.packbits(values[tile, row, column] >> plane & 1, bitorder="little").view(np.int8)
+                    expected[(bit // 8 + plane * stride) % config.activation_bytes] = int(byte[0])
+            assert post.memory == expected, fields
+            assert post.done == [post.last_write + ActivationMemory.WRITE_LATENCY], fields
 
     bench.run(post.unit, testbench)
 
