@@ -69,8 +69,8 @@ class FabricConfig:
     widest_bits         most bits of activations and weights: 8, or 16; such activations lie as two planes of bytes, a pass of
                         the array each, and such weights take a multiplier each
     adder_levels        adders from one register to the next in the trees of requantizers, the vector unit and the XNOR engine:
-                        1, or 2 where flip-flops are short, which takes some 20 % of the clock; the XNOR engine then holds
-                        fewer copies of its activations, too
+                        1, or, but for products' first adders, 2 where flip-flops are short; the XNOR engine then holds fewer
+                        copies of its activations, too
     """
 
     name: str

@@ -47,6 +47,7 @@ class Loader(wiring.Component):
                 "idle": In(1),
             }
         )
+        self.steady = Signal()  # for proofs: a receiver is waited for only while a payload comes
 
     def elaborate(self, platform):
         m = Module()
@@ -103,7 +104,7 @@ class Loader(wiring.Component):
             self.channels.valid.eq(self.i.valid & waits_for["channels"]),
             self.depthwise.valid.eq(self.i.valid & waits_for["depthwise"]),
         ]
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("HEADER"), m.If(self.i.valid):
                 m.d.sync += [command.eq(incoming.command), left.eq(incoming.count)]
                 m.d.sync += [self.ring.eq(among(incoming.command, streams)), self.whole.eq(among(incoming.command, whole))]
@@ -136,4 +137,6 @@ class Loader(wiring.Component):
                     with m.If(left == 1):
                         m.d.sync += [signal.eq(0) for signal in waits_for.values()]
                         m.next = "HEADER"
+        if platform is None:
+            m.d.comb += self.steady.eq(fsm.ongoing("PAYLOAD") | ~Cat(waits_for.values()).any())
         return m

@@ -85,6 +85,7 @@ def loader(hw):
     load = Cat(dut.activations.address, dut.activations.data.as_value())  # a stream but for the names
     waits = p.past(dut.activations.enable & ~dut.activations_ready)
     p.check(~p.started | ~waits | (dut.activations.enable & (load == p.past(load))))
+    p.check(dut.steady)
     return p
 
 

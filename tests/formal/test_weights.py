@@ -99,8 +99,8 @@ CASE = Case(
     faults=(
         Fault(
             file="memory/weights.py",
-            old="room.eq(occupied != size)",
-            new="room.eq(occupied != size + 1)",
+            old="free.eq(config.weight_depth - self.ring_base)",
+            new="free.eq(config.weight_depth - self.ring_base + 1)",
             what="the ring takes a word too many",
         ),
         Fault(

@@ -64,8 +64,8 @@ FAULTS = _faults(
     ),
     Fault(
         file="memory/weights.py",
-        old="room.eq(occupied != size)",
-        new="room.eq(occupied != size + 1)",
+        old="free.eq(config.weight_depth - self.ring_base)",
+        new="free.eq(config.weight_depth - self.ring_base + 1)",
         what="off-by-one: the ring takes a word too many",
     ),
     Fault(
