@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..hw.config import FabricConfig, preset
+from ..hw.config import FabricConfig
+from ..hw.presets import preset
 from ..sim.errors import ToolError
 from .chips import Chip
 
@@ -45,7 +46,7 @@ class Board:
     oscillator      the platform's clock resource, and its frequency in Hz
     clock_hz        wanted clock of the fabric; a PLL makes the nearest that it can
     link            the serial port
-    preset          the fabric that fits: a name for `hw.config.preset`
+    preset          the fabric that fits: a name for `hw.presets.preset`
     led             the platform's resource of a lamp that blinks while the fabric runs; None where there is none to spare
     floorplan       gives the cells of a fabric their places on the chip; raises ValueError for a fabric that it has none for
     loader          options of openFPGALoader that name the board

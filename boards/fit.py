@@ -3,7 +3,8 @@
 from dataclasses import fields
 
 from ..host.cost.resources import Resources, estimate_resources
-from ..hw.config import FabricConfig, presets
+from ..hw.config import FabricConfig
+from ..hw.presets import presets
 from ..sim.errors import CapacityError
 from .board import Board
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..hw.config import FabricConfig, preset
+from ..hw.config import FabricConfig
+from ..hw.presets import preset
 from ..sim.errors import DeviceError, ModelError
 from .device import Array, Counters, open_device
 from .ir import Graph, Tensor

@@ -15,8 +15,8 @@ from celosia.boards.build import elaborate
 from celosia.boards.flows.flow import NAME, Choices, flow_of
 from celosia.host.cost.netlist import Target, count
 from celosia.host.cost.resources import carry_bits, distributed_luts, families, logic_bits, resources_of
-from celosia.hw.config import preset
 from celosia.hw.link.device import UartFabric
+from celosia.hw.presets import preset
 
 WEIGHTS = Path(__file__).parents[1] / "host" / "cost" / "weights.json"
 BOARDS = {"ecp5": "ulx3s-85f", "ice40": "icebreaker", "gowin": "tang-primer-20k"}

@@ -16,7 +16,8 @@ from celosia.host.frontends.tflite import parse
 from celosia.host.ir import Graph
 from celosia.host.passes import simplify
 from celosia.host.schedule import schedule
-from celosia.hw.config import FabricConfig, preset
+from celosia.hw.config import FabricConfig
+from celosia.hw.presets import preset
 from celosia.sim.engine import Simulator, build
 
 STARVED = "mini,weight_depth=8,partial_depth=8,tile_depth=8,program_words=144,record_depth=5,depthwise_tiles=2"

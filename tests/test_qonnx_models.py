@@ -16,7 +16,7 @@ from celosia.host.lowering.serial import planes_of
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
 from celosia.host.session import Session, load_model
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from fabrics import BINARY, fabric_of
 from qonnx_writer import Array, batched, execute
 

@@ -12,8 +12,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, connect
 from amaranth.sim import Simulator
 from celosia.boards import usb
-from celosia.hw.config import preset
 from celosia.hw.link.endpoint import Endpoint
+from celosia.hw.presets import preset
 from celosia.sim.design import Design
 from celosia.sim.model import rtlil_of
 from celosia.sim.usb import UsbSimulator

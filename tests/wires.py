@@ -9,9 +9,10 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 from celosia.host.transport.frames import Decoder
-from celosia.hw.config import FabricConfig, preset
+from celosia.hw.config import FabricConfig
 from celosia.hw.link.endpoint import Endpoint
 from celosia.hw.link.uart import BITS_PER_BYTE, UartReceiver, UartTransmitter
+from celosia.hw.presets import preset
 from celosia.sim.design import Design
 from celosia.sim.errors import DeviceError
 from celosia.sim.model import component_rtlil

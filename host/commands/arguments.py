@@ -37,7 +37,7 @@ def positive(text: str) -> int:
 
 def fabric_of(name: str) -> "FabricConfig":
     """The preset of that name. Raises UsageError."""
-    from ...hw.config import preset
+    from ...hw.presets import preset
 
     try:
         return preset(name)

@@ -3,7 +3,7 @@
 from celosia.host.cost.model import estimate
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from rich.table import Table
 
 from .binary import BOTH, accuracy, mnist, trained

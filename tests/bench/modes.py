@@ -10,7 +10,7 @@ from celosia.host import reference
 from celosia.host.ir import Graph
 from celosia.host.placement import place
 from celosia.host.session import Session
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from rich.table import Table
 
 from .binary import BOTH, BUILT

@@ -4,7 +4,7 @@ from celosia.host.cost.summary import Target, summarize
 from celosia.host.report import Report, percent
 from celosia.host.schedule import schedule
 from celosia.host.session import load_model
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from rich.table import Table
 
 from .workloads import FABRIC, Figures, Workload

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from amaranth.sim import Simulator as AmaranthSimulator
 from celosia.host.emit import activations_packet, descriptor_words, packet
-from celosia.hw.config import preset
 from celosia.hw.fabric import Fabric
 from celosia.hw.isa import CHANNEL_WORDS, DESCRIPTOR_WORDS, RECORD_WORDS, Command, Operation
+from celosia.hw.presets import preset
 from celosia.sim.engine import Simulator
 
 from .workloads import FABRIC, Figures

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 from celosia.host.report import Report
 from celosia.host.session import Session
-from celosia.hw.config import STREAM_BYTES, preset
+from celosia.hw.config import STREAM_BYTES
+from celosia.hw.presets import preset
 from rich.table import Table
 
 from .workloads import FABRIC, STARVED, Figures, Workload

@@ -19,10 +19,11 @@ from celosia.boards.floorplan import lfe5u_85
 from celosia.boards.flows.carries import open_carries
 from celosia.boards.stage import Stage, ends_like_json
 from celosia.boards.tools import NEXTPNR_ECP5, YOSYS
-from celosia.hw.config import FabricConfig, preset
+from celosia.hw.config import FabricConfig
 from celosia.hw.delay import delay
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import PACKED_BITS
+from celosia.hw.presets import preset
 from celosia.hw.primitives.bank import Bank
 from celosia.hw.primitives.copies import copies
 from celosia.hw.xnor.engine import XnorEngine

@@ -7,10 +7,10 @@ and asks again where no answer comes.
 import cocotb
 import numpy as np
 from celosia.host.transport.frames import FILLER, Decoder, Frame, read_identity
-from celosia.hw.config import preset
 from celosia.hw.link.endpoint import BUFFER_WORDS
 from celosia.hw.link.identity import digest
 from celosia.hw.link.uart import BITS_PER_BYTE, LEAST_CYCLES
+from celosia.hw.presets import preset
 from stalls import STALLS
 
 from .blocks import UARTS

@@ -13,7 +13,6 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from celosia.hw.compact.columns import Columns
-from celosia.hw.config import preset
 from celosia.hw.fabric import Fabric
 from celosia.hw.link.endpoint import Endpoint
 from celosia.hw.link.uart import UartReceiver, UartTransmitter
@@ -25,6 +24,7 @@ from celosia.hw.memory.weights import WeightBuffer
 from celosia.hw.post.post import PostProcessor
 from celosia.hw.post.requantize import RequantizeLane
 from celosia.hw.post.vector import VectorUnit
+from celosia.hw.presets import preset
 from celosia.hw.xnor.engine import XnorEngine
 from celosia.sim.verilog import verilog_of
 

@@ -7,7 +7,7 @@ from amaranth.build import Clock as ClockConstraint
 from amaranth.hdl import Elaboratable, Module, Signal
 from celosia import CapacityError
 from celosia.boards import catalogue, clock
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

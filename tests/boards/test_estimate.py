@@ -8,7 +8,7 @@ from celosia.__main__ import main
 from celosia.boards import find, fit, measured
 from celosia.host.cost import resources
 from celosia.host.cost.resources import Resources
-from celosia.hw.config import presets
+from celosia.hw.presets import presets
 
 RESULT = {
     "board": "ulx3s-85f",

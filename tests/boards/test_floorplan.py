@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from amaranth.hdl import Fragment, Instance
 from celosia.boards.floorplan import lfe5u_85
-from celosia.hw.config import preset
 from celosia.hw.link.device import UartFabric
+from celosia.hw.presets import preset
 
 REGISTER = r"X\d+/Y(21|23|45|47|69|71)/SLICE[ABCD]\.FF[01]"
 SITES = {"MULT18X18D": r"X\d+/Y(10|34|58)/MULT18_[0145]", "DP16KD": r"X\d+/Y(22|46|70|82)/EBR[0-3]"}

@@ -14,7 +14,7 @@ import pytest
 from celosia.__main__ import main
 from celosia.boards.catalogue import find
 from celosia.boards.simulation import board_design
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from celosia.sim.pins import PinSimulator
 
 DEMO = Path(__file__).parents[2] / "host/demo"

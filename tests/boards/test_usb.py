@@ -8,8 +8,8 @@ from celosia.boards import usb
 from celosia.boards.build import elaborate
 from celosia.boards.catalogue import find
 from celosia.host.transport.link import Link
-from celosia.hw.config import preset
 from celosia.hw.link.packets import PACKET_BYTES
+from celosia.hw.presets import preset
 from celosia.sim.port import SimulatedPort
 from celosia.sim.usb_host import CYCLES_PER_BIT, Description, UsbHost
 

@@ -1,5 +1,7 @@
 """Memories that always take what comes say so: whoever gives to them does not look whether they are ready."""
 
+from dataclasses import replace
+
 import pytest
 from formal.cases import Case, holding, needs_solver, refuted
 from formal.prover import Proof
@@ -15,7 +17,7 @@ def _always(module, kind, stream, *, compact=False):
         p = Proof()
         config = hw.config(**_SIZES)
         if compact:
-            config = hw("config").replace(hw("config").preset("up5k"), tile_depth=8, activation_bytes=64)
+            config = replace(hw("presets").preset("up5k"), tile_depth=8, activation_bytes=64)
         p.m.submodules.dut = dut = getattr(hw(module), kind)(config)
         drive(p, dut)
         p.check(getattr(dut, stream).ready)

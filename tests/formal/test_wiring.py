@@ -4,6 +4,8 @@ In the blocks' place are stands, which give whatever keeps to what other proofs 
 stream that they give, that who is always ready is, and that a sequencer is silent while a layer runs, a store while none does.
 """
 
+from dataclasses import replace
+
 import pytest
 from amaranth.hdl import Cat, Signal
 from amaranth.lib.wiring import In, Out
@@ -87,10 +89,10 @@ def fabric(hw):
 
 def compact_fabric(hw):
     p = Proof()
-    module, config = hw("compact.fabric"), hw("config")
+    module = hw("compact.fabric")
     sizes = {"activation_bytes": 64, "weight_depth": 8, "tile_depth": 8, "program_words": 8}
     with standing(p, module, *COMPACT_BLOCKS) as made:
-        dut = module.CompactFabric(config.replace(config.preset("up5k"), **sizes))
+        dut = module.CompactFabric(replace(hw("presets").preset("up5k"), **sizes))
         inside = dut.elaborate(None)
     dut.elaborate = lambda platform: inside
     _wires(p, dut, made, except_for=TAKEN_BACK)

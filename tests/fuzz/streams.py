@@ -18,8 +18,9 @@ from celosia.host.emit import packet
 from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.host.transport.link import Link
-from celosia.hw.config import FabricConfig, preset
+from celosia.hw.config import FabricConfig
 from celosia.hw.isa import DESCRIPTOR_WORDS, Command, Descriptor, Operation
+from celosia.hw.presets import preset
 from celosia.sim.errors import DeviceError
 from fabrics import BINARY, WIDE
 

@@ -17,7 +17,7 @@ from celosia.host.passes import simplify
 from celosia.host.roofline import KINDS, roofline
 from celosia.host.schedule import schedule
 from celosia.host.timeline import DESCRIPTORS, LOADER, STORE, UNITS, WALKER, timeline
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from fabrics import STARVED, fabric_of
 
 WIDE = "mini,activation_bytes=65536"

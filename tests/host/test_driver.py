@@ -16,7 +16,7 @@ from celosia.host.ir import Reshape
 from celosia.host.passes import simplify
 from celosia.host.placement import place
 from celosia.host.schedule import schedule
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from celosia.sim.engine import Simulator
 from celosia.sim.errors import DeviceError
 from fabrics import STARVED, fabric_of

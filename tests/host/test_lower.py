@@ -24,8 +24,8 @@ from celosia.host.ir import (
 from celosia.host.lowering import Unsupported, lower, lower_transposed
 from celosia.host.lowering.windows import reciprocal
 from celosia.host.passes import simplify
-from celosia.hw.config import preset
 from celosia.hw.isa import FIRST_LOG2, MAX_OFFSET, Operation
+from celosia.hw.presets import preset
 from celosia.sim import golden
 from hypothesis import given
 from hypothesis import strategies as st

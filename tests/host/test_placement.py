@@ -10,7 +10,7 @@ from celosia.host.lowering import lower
 from celosia.host.passes import simplify
 from celosia.host.placement import place
 from celosia.host.schedule import Segment, schedule
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 
 MINI = preset("mini")
 ENGINES = {"mac", "depthwise", "vector", "cpu", "none"}

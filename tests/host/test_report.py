@@ -10,7 +10,7 @@ from celosia.host.device import Counters, LayerCounters
 from celosia.host.picture import picture_format
 from celosia.host.placement import Placement
 from celosia.host.report import DeviceReport, make_report
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from rich.console import Console
 
 LAYER = LayerCounters(cycles=30, busy=18, weights=9, activations=3, output=0)

@@ -13,7 +13,7 @@ from celosia.host.frontends import tflite
 from celosia.host.ir import AveragePool2D, Conv2D, Graph, Requant, Reshape, Tensor
 from celosia.host.passes import simplify
 from celosia.host.schedule import Segment, schedule
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 
 FABRICS = {
     "mini": "mini",

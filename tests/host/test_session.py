@@ -9,7 +9,7 @@ import tiny
 from celosia import CapacityError, DeviceError, ModelError, Session
 from celosia.host import device
 from celosia.host.ir import Reshape, Tensor
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 
 X = np.random.default_rng(1).integers(-60, 60, (5, 2, 2), np.int8)
 

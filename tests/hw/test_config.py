@@ -3,7 +3,8 @@
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
-from celosia.hw.config import STREAM_BYTES, FabricConfig, preset, presets
+from celosia.hw.config import STREAM_BYTES, FabricConfig
+from celosia.hw.presets import preset, presets
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,8 +2,9 @@
 
 import networks
 import pytest
-from celosia.hw.config import XNOR_TILES, preset
+from celosia.hw.config import XNOR_TILES
 from celosia.hw.fabric import Fabric
+from celosia.hw.presets import preset
 from fabrics import STARVED, check_network
 
 LAYERS = {

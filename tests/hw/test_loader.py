@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.isa import Command, Header
 from celosia.hw.loader import Loader
+from celosia.hw.presets import preset
 
 CONFIG = replace(preset("mini"), weight_depth=64, program_words=128, widest_bits=16)
 BYTES = replace(CONFIG, widest_bits=8)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from celosia.hw.config import preset
 from celosia.hw.isa import DESCRIPTOR_WORDS, RECORD_WORDS, Answer, Descriptor, Header, Operation
+from celosia.hw.presets import preset
 from celosia.hw.sequencer import Sequencer
 
 CONFIG = replace(preset("mini"), program_words=16 * DESCRIPTOR_WORDS, record_depth=6)

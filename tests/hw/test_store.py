@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.isa import Answer, Header, Operation
 from celosia.hw.memory.activations import ActivationMemory
+from celosia.hw.presets import preset
 from celosia.hw.store import Store
 
 MINI = replace(preset("mini"), activation_bytes=256)

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,8 +58,7 @@ class Gateware:
 
     def config(self, **sizes: Any) -> Any:
         """The configuration `mini` with other sizes."""
-        config = self("config")
-        return config.replace(config.preset("mini"), **sizes)
+        return replace(self("presets").preset("mini"), **sizes)
 
 
 def write_copy(folder: Path, file: str, source: str) -> None:

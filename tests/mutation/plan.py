@@ -23,6 +23,7 @@ TESTS = {
     "in_turn.py": "hw/test_in_turn.py",
     "isa.py": "hw/test_isa.py",
     "loader.py": "hw/test_loader.py",
+    "presets.py": "hw/test_config.py",
     "readahead.py": "hw/test_readahead.py hw/test_store.py",
     "sequencer.py": "hw/test_sequencer.py",
     "store.py": "hw/test_store.py",

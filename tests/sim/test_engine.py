@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from celosia.host.emit import activations_packet, descriptor_words, packet
-from celosia.hw.config import preset
 from celosia.hw.isa import RECORD_WORDS, Answer, Command, Operation
+from celosia.hw.presets import preset
 from celosia.sim import design, engine, model, toolchain
 from celosia.sim.engine import Simulator, build
 from celosia.sim.errors import DeviceError, ToolError

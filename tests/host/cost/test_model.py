@@ -13,8 +13,8 @@ from celosia.host.emit import emit
 from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.host.schedule import schedule
-from celosia.hw.config import preset
 from celosia.hw.isa import Command
+from celosia.hw.presets import preset
 from celosia.sim.engine import Simulator
 from fabrics import STARVED, fabric_of
 

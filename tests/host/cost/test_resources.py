@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from celosia.host.cost import resources
 from celosia.host.cost.netlist import Netlist, Target, count
 from celosia.host.cost.resources import Resources, estimate_resources, resources_of
-from celosia.hw.config import preset, presets
+from celosia.hw.presets import preset, presets
 from celosia.hw.primitives.multiplier import Multiplier
 
 

@@ -15,7 +15,7 @@ from celosia.host.cost.walk import Cycles
 from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.host.schedule import schedule
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from rich.console import Console
 
 WIDE = "mini,activation_bytes=65536"

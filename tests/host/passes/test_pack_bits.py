@@ -8,8 +8,8 @@ from binary_networks import Binary, summed
 from celosia.host.lowering import lower
 from celosia.host.passes.pack_bits import is_binary, pack_bits
 from celosia.host.placement import place
-from celosia.hw.config import preset
 from celosia.hw.mac.cell import pack
+from celosia.hw.presets import preset
 from celosia.sim import golden
 
 FABRIC = preset("mini,rows=8,cols=8,requant_lanes=8,xnor_pixels=2")

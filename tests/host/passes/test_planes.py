@@ -9,9 +9,9 @@ from celosia.host.lowering import lower
 from celosia.host.lowering.serial import planes_of
 from celosia.host.passes.pack_bits import pack_bits
 from celosia.host.placement import place
-from celosia.hw.config import preset
 from celosia.hw.isa import Operation
 from celosia.hw.mac.cell import pack
+from celosia.hw.presets import preset
 from few_bit_networks import Few
 
 FABRIC = preset("mini,rows=8,cols=8,requant_lanes=8,xnor_pixels=4")

@@ -9,7 +9,7 @@ from celosia.host.quantize.calibrated import Widths
 from celosia.host.quantize.search import SAMPLERS, search
 from celosia.host.quantize.task import Task
 from celosia.host.quantize.trial import Bench, Cost, Trial, chosen_of, front_of
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from celosia.sim.errors import ModelError
 from float_networks import write_digits
 

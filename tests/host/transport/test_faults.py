@@ -11,7 +11,7 @@ from celosia.host.driver import FabricDevice
 from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.host.transport.link import Link
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from celosia.sim.errors import DeviceError
 
 DIGITS = Path(__file__).parents[3] / "host/demo"

@@ -5,7 +5,6 @@ import zlib
 
 import pytest
 from celosia.host.transport.frames import Decoder, DeviceIdentity, Frame, read_identity
-from celosia.hw.config import preset
 from celosia.hw.link.framing import (
     CHECK_BYTES,
     HEADER_BYTES,
@@ -15,6 +14,7 @@ from celosia.hw.link.framing import (
     PROTOCOL_VERSION,
 )
 from celosia.hw.link.identity import digest, identity
+from celosia.hw.presets import preset
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,9 +6,9 @@ import wires
 from celosia.host import measure
 from celosia.host.transport.frames import DeviceIdentity, Frame
 from celosia.host.transport.link import Link, check_identity
-from celosia.hw.config import preset
 from celosia.hw.link.endpoint import BUFFER_WORDS
 from celosia.hw.link.identity import digest
+from celosia.hw.presets import preset
 from celosia.sim.errors import DeviceError
 
 MINI = preset("mini")

@@ -12,7 +12,7 @@ import wires
 from celosia.host import cli
 from celosia.host.transport.frames import Decoder, Frame
 from celosia.host.transport.serial import SerialAddress, open_serial, parse_address
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 from celosia.sim.board import SimulatedBoard
 from celosia.sim.errors import DeviceError
 

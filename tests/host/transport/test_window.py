@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from celosia.host.transport.frames import Decoder, Frame
 from celosia.host.transport.window import Silence, Window
-from celosia.hw.config import preset
 from celosia.hw.link.framing import IDENTITY_WORDS, MAX_LENGTH
 from celosia.hw.link.identity import identity
+from celosia.hw.presets import preset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

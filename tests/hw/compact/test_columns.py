@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from celosia.hw.compact.columns import Columns
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 
 
 @pytest.mark.parametrize("pauses", ["none", "random"])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from celosia.hw.compact.memory import ByteMemory
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 
 CONFIG = replace(preset("up5k"), activation_bytes=256)
 LAST = CONFIG.activation_bytes - 1

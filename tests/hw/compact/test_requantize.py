@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from celosia.hw.compact.requantize import SerialRequantizer
-from celosia.hw.config import LARGEST_SUM, preset
+from celosia.hw.config import LARGEST_SUM
+from celosia.hw.presets import preset
 from celosia.sim.golden.requantize import requantize, requantize_once
 
 CONFIG = replace(preset("up5k"), tile_depth=8)

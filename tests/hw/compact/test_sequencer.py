@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from celosia.hw.compact.sequencer import CompactSequencer
-from celosia.hw.config import preset
 from celosia.hw.isa import DESCRIPTOR_WORDS, RECORD_WORDS, Answer, Descriptor, Header, Operation
+from celosia.hw.presets import preset
 
 CONFIG = replace(preset("up5k"), program_words=16 * DESCRIPTOR_WORDS, record_depth=6)
 COUNTERS = ("busy", "weights", "activations", "output")

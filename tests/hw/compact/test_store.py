@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from celosia.hw.compact.store import CompactStore
-from celosia.hw.config import preset
 from celosia.hw.isa import Answer, Header, Operation
+from celosia.hw.presets import preset
 
 CONFIG = replace(preset("up5k"), activation_bytes=256)
 

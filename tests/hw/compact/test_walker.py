@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 from celosia.hw.compact.walker import ByteWalker
-from celosia.hw.config import preset
+from celosia.hw.presets import preset
 
 CONFIG = preset("up5k")
 COUNTS = ("tiles", "output_rows", "output_columns", "kernel_rows", "kernel_columns", "chunks")

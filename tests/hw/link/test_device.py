@@ -8,8 +8,8 @@ from celosia.host.driver import FabricDevice
 from celosia.host.frontends.tflite import parse
 from celosia.host.passes import simplify
 from celosia.host.transport.link import Link
-from celosia.hw.config import preset
 from celosia.hw.link import device
+from celosia.hw.presets import preset
 
 
 def test_words_through_the_core(bench, stalls, monkeypatch):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from celosia.host.transport.frames import Decoder, Frame, read_identity
-from celosia.hw.config import preset
 from celosia.hw.link.endpoint import BUFFER_WORDS, Endpoint
 from celosia.hw.link.framing import MAX_LENGTH
+from celosia.hw.presets import preset
 
 QUIET = 3000  # cycles in which whatever it has to say is said
 

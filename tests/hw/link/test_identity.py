@@ -2,9 +2,10 @@
 
 from dataclasses import fields, replace
 
-from celosia.hw.config import FabricConfig, preset
+from celosia.hw.config import FabricConfig
 from celosia.hw.link.framing import IDENTITY_WORDS, NAME_BYTES, Identity
 from celosia.hw.link.identity import digest, identity
+from celosia.hw.presets import preset
 
 
 def test_name_and_buffer():

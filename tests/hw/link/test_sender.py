@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from celosia.host.transport.frames import Decoder, Frame, read_identity
-from celosia.hw.config import preset
 from celosia.hw.link.framing import IDENTITY_WORDS, MARKER, PROTOCOL_VERSION
 from celosia.hw.link.identity import digest, identity
 from celosia.hw.link.sender import FrameSender
+from celosia.hw.presets import preset
 
 MINI = preset("mini")
 

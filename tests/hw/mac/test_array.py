@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from amaranth.hdl import Signal
-from celosia.hw.config import preset
 from celosia.hw.engine import Marks
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.mac.cell import PairCell
+from celosia.hw.presets import preset
 from twins import first_difference
 
 MINI = replace(preset("mini"), weight_depth=8)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from amaranth.hdl import Module
-from celosia.hw.config import preset
 from celosia.hw.isa import Operation
 from celosia.hw.mac.depthwise import DepthwiseUnit
 from celosia.hw.mac.depthwise_lane import KERNEL
 from celosia.hw.memory.walker import WindowWalker
+from celosia.hw.presets import preset
 
 MINI = replace(preset("mini"), depthwise_tiles=8, line_depth=16)
 CONFIGS = {

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.memory.activations import ActivationMemory
+from celosia.hw.presets import preset
 
 SIZES = [
     replace(preset("mini"), rows=rows, cols=rows, requant_lanes=rows // 2, activation_bytes=rows * 16, name=f"rows {rows}")

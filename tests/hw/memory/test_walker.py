@@ -5,11 +5,11 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.isa import Operation
 from celosia.hw.memory.activations import ActivationMemory
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.memory.weights import WeightBuffer
+from celosia.hw.presets import preset
 
 MINI = preset("mini")
 FAST = replace(MINI, name="fast", requant_lanes=4)

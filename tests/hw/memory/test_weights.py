@@ -6,10 +6,10 @@ The banks are modelled here, with the cycles in which the array's cells write an
 from dataclasses import replace
 
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.memory.weights import WeightBuffer
+from celosia.hw.presets import preset
 from weight_layers import STEP_LATENCY, WRITE_DELAY, Layer
 
 MINI = replace(preset("mini"), weight_depth=16)

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from celosia.hw.config import ACCUMULATOR_BITS, XNOR_TILES, preset
+from celosia.hw.config import ACCUMULATOR_BITS, XNOR_TILES
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.post.partial import PartialSums
 from celosia.hw.post.vector import VectorUnit
+from celosia.hw.presets import preset
 
 ENTRIES = 6
 

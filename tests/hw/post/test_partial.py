@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.engine import Marks
 from celosia.hw.post.partial import PartialSums
+from celosia.hw.presets import preset
 
 CONFIG = replace(preset("mini"), name="partial", partial_depth=16)
 DOUBLE = replace(CONFIG, widest_bits=16)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.post.planes import PlaneWriter
+from celosia.hw.presets import preset
 
 CONFIG = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=4)
 BYTES = CONFIG.activation_bytes

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.engine import Marks
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.activations import ActivationMemory
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
 from celosia.hw.post.post import PostProcessor
+from celosia.hw.presets import preset
 from celosia.sim.golden import requantize, requantize_once, requantize_wide, split_bytes
 
 MINI = preset("mini")

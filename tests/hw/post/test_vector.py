@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import ACCUMULATOR_BITS, preset
+from celosia.hw.config import ACCUMULATOR_BITS
 from celosia.hw.engine import Marks
 from celosia.hw.isa import ADD_SHIFT_BITS, FIRST_LOG2, MAX_OFFSET
 from celosia.hw.post.vector import Operand, VectorPair, VectorUnit
+from celosia.hw.presets import preset
 from celosia.sim.golden import multiply_by_quantized_multiplier
 from twins import first_difference
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import XNOR_TILES, preset
+from celosia.hw.config import XNOR_TILES
 from celosia.hw.mac.cell import pack
+from celosia.hw.presets import preset
 from celosia.hw.xnor.array import LEAST_TILES, XnorArray
 from celosia.sim import golden
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import XNOR_TILES, preset
+from celosia.hw.config import XNOR_TILES
 from celosia.hw.isa import Operation
+from celosia.hw.presets import preset
 from celosia.hw.xnor.feed import XnorFeed
 
 CONFIG = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=2)

@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from celosia.hw.config import preset
 from celosia.hw.isa import Operation
+from celosia.hw.presets import preset
 from celosia.hw.xnor.planes import WEIGHT_PLANES, PlaneSums, offset
 
 CONFIG = replace(preset("mini"), rows=8, cols=8, requant_lanes=8, xnor_pixels=4)

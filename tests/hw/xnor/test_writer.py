@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from celosia.hw.config import XNOR_TILES, preset
+from celosia.hw.config import XNOR_TILES
+from celosia.hw.presets import preset
 from celosia.hw.xnor.writer import XnorWriter
 from celosia.sim import golden
 
