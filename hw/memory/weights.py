@@ -49,7 +49,8 @@ class WeightBuffer(wiring.Component):
     that cell; `address_latency`, 1 or 0, cycles by which `address` follows the step that it is for.
 
     Members: `i` takes stream words of four weights, `rows * cols / 4` a weight word, into the word that `load_at` set or, with
-    `load_ring`, into the ring; it is not ready while the ring is full. `load_whole`, where a fabric has it, says that they are
+    `load_ring`, into the ring; it is not ready while the ring is full. `load_ring` holds still from a cycle before such words
+    on, and `set_ring` comes two cycles before them or more. `load_whole`, where a fabric has it, says that they are
     weights of 16 bits. `set_ring` gives the ring's first word and empties it; it ends with the buffer. `request` is the
     walker's side: `ready` says whether the word of the step that it may take now is loaded, `address` is that word,
     `address_latency` cycles later. `load` writes the banks.
@@ -92,30 +93,30 @@ class WeightBuffer(wiring.Component):
 
         first = Signal(bits)
         free = Signal(bits + 1)  # words that the loader may overwrite
-        room = Signal()  # there is another; words are claimed four cycles apart or more, so it may come as late
-        opened = [Signal(name=f"open_{stage}") for stage in range(self._lag)]  # the same, on the way to the loader
+        # There is another: in front of the registers on its way to the loader, the last of which is `i.ready`. It may come so
+        # late, as words are claimed four cycles apart or more.
+        room = [free != 0, *(Signal(name=f"room_{stage}") for stage in range(self._lag))]
         loaded = Signal()  # a ring word has been written
         released = Signal()  # the walker has taken a ring word for the last time
         claimed = Signal()  # a ring word begins to be written
 
-        self._load(m, first, [room, *opened][-1], claimed, loaded)
+        self._load(m, first, room[-1], claimed, loaded)
         arrived = delay(m, loaded, SystolicArray.LOAD_LATENCY, name="arrived")
         self._ready(m, arrived)
         self._read(m, first, released)
 
         late = delay(m, claimed, 1, name="claimed")
-        # So much sooner as `released` and `opened` come late.
+        # So much sooner as `released` and `room` come late.
         drained = delay(m, released, self._step_latency - 2 * self._lag, name="drained")
         m.d.sync += [
             free.eq(free + drained - late),
-            room.eq(free != 0),
-            *(later.eq(sooner) for sooner, later in pairwise([room, *opened])),
+            *(later.eq(sooner) for sooner, later in pairwise(room)),
         ]
         with m.If(self.set_ring):
             m.d.sync += [
                 first.eq(self.ring_base),
                 free.eq(config.weight_depth - self.ring_base),
-                *(each.eq(1) for each in (room, *opened)),
+                *(each.eq(1) for each in room[1:]),
             ]
         return m
 
@@ -128,8 +129,8 @@ class WeightBuffer(wiring.Component):
         resident = Signal(config.weight_address_bits)
         ring = Signal(config.weight_address_bits)
         taken = Signal()
+        m.d.sync += self.i.ready.eq(~self.load_ring | ~Mux(taken, at_end, at_start) | room)
         m.d.comb += [
-            self.i.ready.eq(~self.load_ring | ~at_start | room),
             taken.eq(self.i.valid & self.i.ready),
             claimed.eq(taken & self.load_ring & at_start),
             loaded.eq(taken & self.load_ring & at_end),
