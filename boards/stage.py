@@ -40,7 +40,8 @@ class Stage:
     title       what it does, for the user
     arguments   of its command line, with paths relative to the folder of the build
     outputs     the files that it makes, each with what says from its content that the file is whole
-    then        what is done to them afterwards, given the folder
+    own_log     a log that the tool writes itself, and which is kept before what it prints; None where it writes none
+    then        what is done to the outputs afterwards, given the folder
     patience    None where the tool ends by itself
     """
 
@@ -48,6 +49,7 @@ class Stage:
     tool: Tool
     arguments: tuple[str, ...]
     outputs: dict[str, Callable[[bytes], bool]]
+    own_log: str | None = None
     then: Callable[[Path], object] | None = None
     patience: Patience | None = None
 
@@ -67,7 +69,7 @@ class Stage:
         log.unlink(missing_ok=True)
         died, patience, arguments = False, self.patience, self.arguments
         while True:
-            for name in self.outputs:
+            for name in (*self.outputs, *([self.own_log] if self.own_log else [])):
                 (folder / name).unlink(missing_ok=True)
             try:
                 code = self._attempt(arguments, patience, folder, log, show)
@@ -94,6 +96,12 @@ class Stage:
         with log.open("a") as file:
             file.write(f"celosia: {self.tool.name} {what}\n")
 
+    def _keep_own_log(self, folder: Path, log: Path, start: int) -> None:
+        """Puts what the tool has logged before what it has printed since `start`."""
+        if self.own_log is not None and (folder / self.own_log).is_file():
+            content = log.read_bytes()
+            log.write_bytes(content[:start] + (folder / self.own_log).read_bytes() + content[start:])
+
     def _attempt(
         self, arguments: tuple[str, ...], patience: Patience | None, folder: Path, log: Path, show: Show | None
     ) -> int:
@@ -118,7 +126,8 @@ class Stage:
                     try:
                         return process.wait(_LOOK)
                     except subprocess.TimeoutExpired:
-                        said = _last_line(log, start)
+                        own = folder / self.own_log if self.own_log else None
+                        said = _last_line(own, 0) if own is not None and own.is_file() else _last_line(log, start)
                         if show is not None:
                             show(said)
                         if patience is not None and patience.over(said):
@@ -127,6 +136,7 @@ class Stage:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+                self._keep_own_log(folder, log, start)
 
     def _failure(self, code: int, broken: list[str], said: str | None, log: Path) -> str:
         name = self.tool.name

@@ -7,9 +7,9 @@ from typing import Any
 from ...host.cost.resources import Resources
 from ..board import Board
 from ..stage import Patience, Stage, ends_like_json, is_not_empty
-from ..tools import ECPPACK, NEXTPNR_ECP5, YOSYS
+from ..tools import ECPPACK, NEXTPNR_ECP5
 from .carries import open_carries
-from .flow import NAME, Choices, yosys_script
+from .flow import NAME, Choices, synthesis
 
 _SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k", "LFE5UM5G-85F": "--um5g-85k"}
 _PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554", "BG756": "CABGA756"}
@@ -47,15 +47,9 @@ class Ecp5Flow:
         256 MAC a cycle that was placed for 99 MHz gets 84 or 99 by chance. With it the router goes on until all are fast
         enough, and the same placement gives 108. Where none can be it would go on for hours.
         """
-        synthesis = " ".join(("synth_ecp5", "-nowidelut", *board.options.get("synth", ()), "-top", NAME))
+        synth = " ".join(("synth_ecp5", "-nowidelut", *board.options.get("synth", ()), "-top", NAME))
         return (
-            Stage(
-                title="synthesis",
-                tool=YOSYS,
-                arguments=("-p", yosys_script(synthesis)),
-                outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
-                then=lambda folder: open_carries(folder / f"{NAME}.json"),
-            ),
+            synthesis(synth, then=lambda folder: open_carries(folder / f"{NAME}.json")),
             Stage(
                 title="place and route",
                 tool=NEXTPNR_ECP5,

@@ -1,15 +1,23 @@
 """What each family's flow offers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from ...host.cost.resources import Resources
 from ..board import Board
-from ..stage import Stage
+from ..stage import Stage, ends_like_json
+from ..tools import YOSYS
 
 NAME = "top"
 """Stem of the files that the tools read and write, and name of the top module."""
+
+HIDE_ELEMENTS = r"rename -hide w:*\[*"
+"""Amaranth gives elements of an array wires of their own, `x[1]` beside `x`. ABC9 knows the bit 1 of `x` by that name, too, and
+Yosys then takes the one for the other, or ends with `Assert GetSize(conn.first) == GetSize(conn.second)`."""
+
+_OWN_LOG = "yosys.own.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +57,23 @@ def flow_of(family: str) -> Flow:
     return flows[family]
 
 
-def yosys_script(*synthesis: str) -> str:
-    """Reads the design, synthesises it, writes the netlist, and then, as proof of having come so far, its statistics."""
-    return "; ".join((f"read_rtlil {NAME}.il", *synthesis, f"write_json {NAME}.json", f"tee -q -o {NAME}.stat.json stat -json"))
+def synthesis(command: str, then: Callable[[Path], object] | None = None) -> Stage:
+    """Reads the design, synthesises it, writes the netlist, and then, as proof of having come so far, its statistics.
+
+    What the WebAssembly build prints while and after logic is mapped is lost, errors too, but not what it logs itself.
+    """
+    script = (
+        f"read_rtlil {NAME}.il",
+        HIDE_ELEMENTS,
+        command,
+        f"write_json {NAME}.json",
+        f"tee -q -o {NAME}.stat.json stat -json",
+    )
+    return Stage(
+        title="synthesis",
+        tool=YOSYS,
+        arguments=("-q", "-l", _OWN_LOG, "-p", "; ".join(script)),
+        outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
+        own_log=_OWN_LOG,
+        then=then,
+    )

@@ -6,8 +6,8 @@ from typing import Any
 from ...host.cost.resources import Resources
 from ..board import Board
 from ..stage import Stage, ends_like_json
-from ..tools import GOWIN_PACK, NEXTPNR_GOWIN, YOSYS
-from .flow import NAME, Choices, yosys_script
+from ..tools import GOWIN_PACK, NEXTPNR_GOWIN
+from .flow import NAME, Choices, synthesis
 
 _MEGA = 1e6
 
@@ -21,15 +21,7 @@ class GowinFlow:
         """Amaranth's platform still calls a tool that is gone; its constraints file is good."""
         family = platform.family
         return (
-            Stage(
-                title="synthesis",
-                tool=YOSYS,
-                arguments=(
-                    "-p",
-                    yosys_script(" ".join(("synth_gowin", "-family", "gw2a", *board.options.get("synth", ()), "-top", NAME))),
-                ),
-                outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
-            ),
+            synthesis(" ".join(("synth_gowin", "-family", "gw2a", *board.options.get("synth", ()), "-top", NAME))),
             Stage(
                 title="place and route",
                 tool=NEXTPNR_GOWIN,

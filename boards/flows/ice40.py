@@ -6,8 +6,8 @@ from typing import Any
 from ...host.cost.resources import Resources
 from ..board import Board
 from ..stage import Stage, ends_like_json, is_not_empty
-from ..tools import ICEPACK, NEXTPNR_ICE40, YOSYS
-from .flow import NAME, Choices, yosys_script
+from ..tools import ICEPACK, NEXTPNR_ICE40
+from .flow import NAME, Choices, synthesis
 
 _SIZES = {"iCE40UP5K": "--up5k"}
 _SYNTHESIS = {"iCE40UP5K": ("-device", "u")}
@@ -25,12 +25,7 @@ class Ice40Flow:
         """The gateware instances its multipliers itself: none is inferred."""
         options = (*_SYNTHESIS[platform.device], *board.options.get("synth", ()))
         return (
-            Stage(
-                title="synthesis",
-                tool=YOSYS,
-                arguments=("-p", yosys_script(" ".join(("synth_ice40", *options, "-top", NAME)))),
-                outputs={f"{NAME}.json": ends_like_json, f"{NAME}.stat.json": ends_like_json},
-            ),
+            synthesis(" ".join(("synth_ice40", *options, "-top", NAME))),
             Stage(
                 title="place and route",
                 tool=NEXTPNR_ICE40,

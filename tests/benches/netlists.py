@@ -17,6 +17,7 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from celosia.boards.flows.carries import open_carries
+from celosia.boards.flows.flow import HIDE_ELEMENTS
 from celosia.sim import toolchain
 from celosia.sim.model import rtlil_of
 from celosia.sim.verilog import SideBySide
@@ -57,7 +58,7 @@ def synthesise(name: str, component: Any, chip: str) -> str:
     with tempfile.TemporaryDirectory(prefix="celosia-") as folder_name:
         folder = Path(folder_name)
         (folder / "top.il").write_text(source)
-        _yosys(folder, "read_rtlil top.il", synthesis, "write_json top.json")
+        _yosys(folder, "read_rtlil top.il", HIDE_ELEMENTS, synthesis, "write_json top.json")
         if chip == "ecp5":
             open_carries(folder / "top.json")
         return (folder / "top.json").read_text()

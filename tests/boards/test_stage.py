@@ -130,6 +130,25 @@ def test_a_crash_of_the_runtime_is_told(folder, monkeypatch):
     assert "RuntimeError: wasm trap: call stack exhausted" in refused(folder)
 
 
+def test_what_a_tool_logs_itself_is_kept_before_what_it_prints(folder, monkeypatch):
+    own = 'open("own.log", "w").write("mapping\\nERROR: Assert failed\\n")'
+    from_pypi(folder, monkeypatch, f'{own}\nprint("starting")\nopen("../runs", "a").write("x")\nreturn 1')
+    stage = Stage(title="place", tool=TOOL, arguments=(), outputs={"out.json": ends_like_json}, own_log="own.log")
+    with pytest.raises(ToolError, match="placer failed with exit code 1: ERROR: Assert failed"):
+        stage.run(folder / "work", folder)
+    assert (folder / "placer.log").read_text() == "mapping\nERROR: Assert failed\nstarting\n"
+    assert (folder / "runs").read_text() == "x"
+
+
+def test_the_last_words_of_a_log_of_its_own_are_shown(folder, monkeypatch):
+    native(folder, monkeypatch, f"echo begin; echo mapping > own.log; sleep 0.7; {WHOLE}")
+    heard = []
+    Stage(title="place", tool=TOOL, arguments=(), outputs={"out.json": ends_like_json}, own_log="own.log").run(
+        folder / "work", folder, heard.append
+    )
+    assert "mapping" in heard
+
+
 def test_interruption_ends_the_tool(folder, monkeypatch):
     native(folder, monkeypatch, "echo $$ > pid; exec sleep 60")
     stage = Stage(title="place", tool=TOOL, arguments=(), outputs={})
