@@ -88,7 +88,6 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid), resting.eq(1)]
                 with m.If(self.starts.valid):
                     m.d.comb += fetch.eq(1)
-                    m.d.sync += [total.eq(0), until_store.eq(0)]
                     m.next = "NEXT"
             with m.State("NEXT"), m.If(ready):
                 m.d.comb += take.eq(1)
@@ -131,12 +130,12 @@ class Sequencer(wiring.Component):
                 m.d.sync += [unsent.eq(unsent - 1), last.eq(unsent == 2), sending.eq(~last)]
         with m.Else():
             m.d.sync += [unsent.eq(words), last.eq(0)]
-        running = Signal()
-        m.d.sync += running.eq(~self.idle)
-        with m.If(running):
-            m.d.sync += total.eq(total + 1)
+        rested = delay(m, resting, 1, name="rested")
+        m.d.sync += total.eq(total + 1)
         with m.If(self.store_done):
             m.d.sync += until_store.eq(total + 1)
+        with m.If(rested):  # this is the cycle behind the start
+            m.d.sync += [total.eq(1), until_store.eq(0)]
         return m
 
     def _records(self, m, platform, begin, finished):

@@ -66,12 +66,14 @@ class Store(wiring.Component):
         unsent = Signal(24)
         word = Signal(range(max(words, 2)))
         last = Signal()  # one word is unsent
+        chunk_ends = Signal()  # with the word on `o`, the chunk's or the tensor's last
         header = Signal(Header)
         m.d.comb += [header.count.eq(descriptor.length), header.command.eq(Answer.RESULT)]
         m.d.sync += self.done.eq(0)
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [self.active.eq(1), unsent.eq(descriptor.length), last.eq(descriptor.length == 1), word.eq(0)]
+                m.d.sync += chunk_ends.eq((descriptor.length == 1) | (words == 1))
                 m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(header)]
@@ -85,7 +87,8 @@ class Store(wiring.Component):
                 m.d.comb += [self.o.valid.eq(reader.o.valid), self.o.payload.eq(reader.o.payload[word])]
                 with m.If(self.o.valid & self.o.ready):
                     m.d.sync += [word.eq(word + 1), unsent.eq(unsent - 1), last.eq(unsent == 2)]
-                    with m.If((word == words - 1) | last):
+                    m.d.sync += chunk_ends.eq((word == words - 2) | (unsent == 2) | (words == 1))
+                    with m.If(chunk_ends):
                         m.d.sync += word.eq(0)
                         m.d.comb += reader.o.ready.eq(1)
                     with m.If(last):

@@ -4,8 +4,9 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..delay import delay
 from .crc import Crc32
-from .framing import CRC_BYTES, HEADER_BYTES, MARKER, POSITION_BITS, Kind, field_bytes
+from .framing import HEADER_BYTES, MARKER, POSITION_BITS, Kind, field_bytes
 
 # Number of the byte with which a field of the header is complete.
 _KIND, _SESSION, _POSITION, _EXPECTED, _LENGTH = (
@@ -53,6 +54,12 @@ class FrameReceiver(wiring.Component):
         fed = Signal()  # it counts for the CRC
         held = Signal(32)  # the last four bytes
         at = Signal(range(HEADER_BYTES))  # number of the byte in the header, in a word, in the CRC
+        # Which one it is, for the byte that comes some cycles after it is counted.
+        numbers = (_KIND, _SESSION, _POSITION, _EXPECTED, _LENGTH, HEADER_BYTES - 1)
+        at_kind, at_session, at_position, at_expected, at_length, at_header_end = (
+            delay(m, at == number, 1, name=f"at_{number}") for number in numbers
+        )
+        at_word_end = delay(m, at[:2] == 3, 1, name="at_word_end")  # of the CRC too
         left = Signal(8)  # words
         m.d.comb += [
             crc.byte.eq(byte),
@@ -88,15 +95,15 @@ class FrameReceiver(wiring.Component):
                 m.d.comb += fed.eq(1)
                 with m.If(ripe):
                     m.d.sync += [
-                        self.session.eq(at == _SESSION),
-                        self.position.eq(at == _POSITION),
-                        self.expected.eq(at == _EXPECTED),
+                        self.session.eq(at_session),
+                        self.position.eq(at_position),
+                        self.expected.eq(at_expected),
                     ]
-                    with m.If(at == _KIND):
+                    with m.If(at_kind):
                         m.d.sync += self.kind.eq(byte)
-                    with m.If(at == _LENGTH):
+                    with m.If(at_length):
                         m.d.sync += left.eq(byte)
-                    with m.If(at == HEADER_BYTES - 1):
+                    with m.If(at_header_end):
                         m.d.sync += at.eq(0)
                         m.next = "CHECK"
             with m.State("CHECK"):
@@ -111,13 +118,13 @@ class FrameReceiver(wiring.Component):
                             m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
                 m.d.comb += fed.eq(1)
-                with m.If(ripe & (at[:2] == 3)):
+                with m.If(ripe & at_word_end):
                     m.d.sync += [left.eq(left - 1), self.word_valid.eq(1), at.eq(0)]
                     with m.If(left == 1):
                         m.next = "TRAIL"
             with m.State("TRAIL"), m.If(ripe):
                 m.d.sync += self.good.eq(self.good & matches)
-                with m.If(at[:2] == CRC_BYTES - 1):
+                with m.If(at_word_end):
                     m.d.sync += self.done.eq(1)
                     m.next = "HUNT"
         return m

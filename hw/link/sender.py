@@ -62,7 +62,8 @@ class FrameSender(wiring.Component):
         told = Cat(Const(half, 16) for left in range(IDENTITY_WORDS) for half in halves[-left % IDENTITY_WORDS])
         place = Cat(source[0], words_left[: exact_log2(IDENTITY_WORDS)])
         identity = delay(m, told.word_select(place, 16), 1, name="identity")
-        of_header, behind_header = Signal(16), Signal(16)
+        # The pair's source holds still from three cycles before `ready`.
+        of_header, behind_header, of_upper_word = Signal(16), Signal(16), Signal()
         with m.Switch(source[1:3]):
             with m.Case(_CRC >> 1 & 3):
                 m.d.sync += behind_header.eq(crc.crc.word_select(source[0], 16))
@@ -76,7 +77,8 @@ class FrameSender(wiring.Component):
             settled.eq(waiting & ~ready & ~load),
             ready.eq(settled & ~ready),
             load.eq(ready),
-            self.next_word.eq(ready & (source == _UPPER_WORD)),
+            self.next_word.eq(ready & of_upper_word),
+            of_upper_word.eq(source == _UPPER_WORD),
             of_header.eq(self.header.as_value().word_select(source[:3], 16)),
             coming.eq(Mux(source[3], behind_header, of_header)),
         ]
