@@ -18,7 +18,6 @@ TAPS = KERNEL * KERNEL
 """Multipliers a channel."""
 
 _SUM_BITS = 19  # of nine products
-_LEVELS = 2  # additions between registers behind the first: two of such short chains are as slow as the requantizer's
 
 
 class Control(data.Struct):
@@ -32,7 +31,7 @@ class Control(data.Struct):
 
 def _products(sum_shape) -> CarryDotProduct:
     """A row of the window: its products, added to the sum of those above."""
-    return CarryDotProduct(signed(8), signed(8), count=KERNEL, sum_shape=sum_shape, levels=_LEVELS)
+    return CarryDotProduct(signed(8), signed(8), count=KERNEL, sum_shape=sum_shape)
 
 
 class DepthwiseLane(wiring.Component):

@@ -14,8 +14,6 @@ from ..primitives.copies import copies
 GROUP = 4
 """Channels that share a bank."""
 
-_ADDERS = 2  # channels whose adders a copy of `add` serves
-
 
 class PartialSums(wiring.Component):
     """Adds waiting sums to results (`add`), keeps the totals (`keep`) or hands them on, in the order in which they come.
@@ -72,7 +70,7 @@ class PartialSums(wiring.Component):
         places = copies(m, platform, index, groups, name="place")
         written = copies(m, platform, delay(m, index, self.LATENCY - 1, name="index"), groups, name="written")
         strobes = copies(m, platform, delay(m, came & keep, 1, name="kept"), groups, name="strobe")
-        adds = copies(m, platform, self.add, -(-config.cols // _ADDERS), name="add")
+        adds = copies(m, platform, self.add, config.cols, name="add")
         scales = copies(m, platform, self.scale, groups, name="scale") if config.doubles else None
         sums = delay(m, self.i.sums, self.LATENCY - 1, name="sums")
         for group in range(groups):
@@ -83,8 +81,8 @@ class PartialSums(wiring.Component):
             kept, total = layout(bank.o_data), Signal(layout, name=f"total_{group}", reset_less=True)
             for place, channel in enumerate(channels):
                 name = f"sum_{channel}"
-                gate = adds[channel // _ADDERS]
-                m.d.sync += total[place].eq(add(m, platform, sums[channel], kept[place], number, name=name, y_gate=gate))
+                total_now = add(m, platform, sums[channel], kept[place], number, name=name, y_gate=adds[channel])
+                m.d.sync += total[place].eq(total_now)
                 m.d.comb += self.o.sums[channel].eq(total[place])
             m.d.comb += [
                 bank.i_address.eq(places[group]),
