@@ -19,9 +19,7 @@ LAG, LATENCY, FOLD_LAG = PairCell.ACTIVATION_LAG, PairCell.LATENCY, PairCell.FOL
 def golden_sums(x, weights):
     """Sums of weights (outputs, K) times one vector x."""
     outputs = len(weights)
-    (sums,) = fully_connected_sums(
-        np.array([x], np.int8), np.array(weights, np.int8), np.zeros(outputs, np.int32), input_zero_point=0
-    )
+    (sums,) = fully_connected_sums(np.array([x], np.int8), np.asarray(weights), np.zeros(outputs, np.int32), input_zero_point=0)
     return sums.tolist()
 
 
@@ -85,7 +83,7 @@ async def cells(rig, unit, corners, stalls):
             before, came = above[step + LATENCY - 1], above["o", now - FOLD_LAG]
             high, low, fold = came[0] - before[0], came[1] - before[1], got[2] - before[2]
             products = [low + (fold << LOW_BITS), high - fold]
-            wanted = golden_sums([a], [[weight] for weight in pair])
+            wanted = golden_sums([a], np.array([[weight] for weight in pair], np.int8))
             assert products == wanted, f"{a} times {pair} is {products}, not {wanted}, cycle {now - begin}"
     assert not waiting
 
@@ -105,8 +103,13 @@ async def array(top, size, stalls):
 async def results(rig, size, config, stalls):
     rng = rig.rng
     used = config.weight_depth - 1  # the last word takes noise
-    weights = rng.integers(-127, 128, (config.weight_depth, config.rows, config.cols))
-    weights[0], weights[1] = -127, 127
+    whole = config.doubles
+    if whole:
+        rig.set(whole=1, load__whole=1)
+    kind, least, most = (np.int16, -(2**15), 2**15 - 1) if whole else (np.int8, -127, 127)
+    shape = (config.weight_depth, config.rows, config.pairs if whole else config.cols)
+    weights = rng.integers(least, most + 1, shape, kind)
+    weights[0], weights[1] = least, most
     pauses = rig.pauses(stalls)
     for load in loads(weights, range(used)):
         while next(pauses):
@@ -135,7 +138,7 @@ async def results(rig, size, config, stalls):
         if loading == "yes":
             load = next(noise, None)
             if load is None:
-                noise = iter(loads(rng.integers(-127, 128, weights.shape), [used]))
+                noise = iter(loads(rng.integers(least, most + 1, (1, *shape[1:]), kind), [0], at=used))
                 load = next(noise)
             rig.set(**load)
         else:
@@ -148,7 +151,7 @@ async def results(rig, size, config, stalls):
             if sums != "inner":
                 activations = [-128] * config.rows if sums == "least" else [127] * config.rows
                 if sums == "least" and rest[0] == 0:
-                    activations = [127] * config.rows  # 127 * -127: the least sum
+                    activations = [127] * config.rows  # times the least weight: the least sum
             vector += activations
             rig.set(i_step=step(1, first, last, marks), i_address=rest[0])
             rest.pop(0)
@@ -162,7 +165,8 @@ async def results(rig, size, config, stalls):
         valid, o_marks, bits = await rig.sample("o__valid", "o__marks", "o__sums")
         assert valid == (now in due), f"a result {'that nobody expects' if valid else 'is missing'}"
         if valid:
-            assert (o_marks.as_value().value, [int(total) for total in bits]) == due.pop(now)
+            totals = [int(total) for total in bits]
+            assert (o_marks.as_value().value, totals[::2] if whole else totals) == due.pop(now)
 
 
 def step(valid, first, last, marks):
@@ -170,10 +174,11 @@ def step(valid, first, last, marks):
     return valid | first << 1 | last << 2 | marks << 3
 
 
-def loads(weights, words):
-    """The `load` port's values for these words, in a board's order."""
+def loads(weights, words, at=None):
+    """The `load` port's values for these words, in a board's order; all of them go to the address `at`, if there is one."""
     for word in words:
-        for row in range(weights.shape[1]):
-            for quad in range(weights.shape[2] // 4):
-                data = packed(weights[word, row, 4 * quad : 4 * quad + 4].tolist(), 8)
-                yield {"load__enable": 1, "load__address": int(word), "load__row": row, "load__quad": quad, "load__data": data}
+        address = int(word) if at is None else at
+        for row, taken in enumerate(np.ascontiguousarray(weights[word]).view(np.int8).reshape(weights.shape[1], -1, 4)):
+            for quad, four in enumerate(taken.tolist()):
+                data = packed(four, 8)
+                yield {"load__enable": 1, "load__address": address, "load__row": row, "load__quad": quad, "load__data": data}

@@ -7,10 +7,18 @@ from celosia.hw.isa import Descriptor
 from celosia.hw.mac.array import SystolicArray
 from celosia.hw.memory.walker import WindowWalker
 from celosia.hw.post.channels import ChannelParameters
-from celosia.sim.golden import average_pool2d, pack_bits, pack_planes, requantize, requantize_once
+from celosia.sim.golden import (
+    average_pool2d,
+    pack_bits,
+    pack_planes,
+    requantize,
+    requantize_once,
+    requantize_wide,
+    split_bytes,
+)
 from stalls import STALLS
 
-from .blocks import POSTS, XNORS
+from .blocks import POST_OF_16, POSTS, XNORS
 from .rig import TIMEOUT, Rig, effort, packed
 
 PLANES = 2  # of bits, of a result
@@ -88,6 +96,60 @@ async def partial_sums(top, beats, stalls):
                 rig.cover(beats=beats, piece=("first", "middle", "last")[index], stalls=stalls)
                 assert index == 2 or not memory
             assert memory == golden(config, "plain", fields, channels, sums)
+
+
+@cocotb.test(**TIMEOUT)
+@cocotb.parametrize(whole=[0, 1], stalls=STALLS)
+async def sixteen_bits(top, whole, stalls):
+    """The sums of upper bytes wait for those of lower ones; results are two planes of bytes. With weights of 16 bits (`whole`),
+    every other sum counts."""
+    config, lanes = POST_OF_16, POST_OF_16.cols // (1 + whole)
+    async with Rig(top, "post", "post_of_16") as rig:
+        for index in range(4 * effort(1)):
+            fields, channels, pieces = draw_of_16(rig.rng, config, lanes, whole=whole, limits="whole" if index % 2 else "inner")
+            await load(rig, config, fields, channels, stalls)
+            memory = await layer(rig, config, {**fields, "partial_out": 1, "scaled": 1}, pieces[0], stalls)
+            assert not memory
+            if index == 1:
+                await layer(rig, config, {**fields, "partial_in": 1}, pieces[1], stalls, stop=pieces[1][..., 0].size // 2)
+                await rig.reset()
+                await load(rig, config, fields, channels, stalls)
+                await layer(rig, config, {**fields, "partial_out": 1, "scaled": 1}, pieces[0], stalls)
+            memory = await layer(rig, config, {**fields, "partial_in": 1, "double": 1}, pieces[1], stalls)
+            wanted = golden_of_16(config, fields, channels, (256 * pieces[0] + pieces[1])[..., :: 1 + whole])
+            assert memory == wanted, f"{fields}"
+            rig.cover(whole=whole, stalls=stalls, limits="whole" if index % 2 else "inner")
+
+
+def draw_of_16(rng, config, lanes, *, whole, limits):
+    """A layer of 16 bits: fields, channels, and the sums of upper and of lower bytes."""
+    fields, _, sums = draw(rng, config, "once", wide=1, repeat=0)
+    tiles, _, columns, _ = sums.shape
+    last = int(rng.integers(1, lanes + 1))
+    outputs = (tiles - 1) * lanes + last
+    low, high = (-(2**15), 2**15 - 1) if limits == "whole" else sorted(rng.integers(-(2**15), 2**15, 2).tolist())
+    fields |= {"write_column_stride": outputs, "write_row_stride": columns * outputs + int(rng.integers(3))}
+    fields |= {"last_lanes": last, "zero_point": 0, "low": 0, "high": 0, "whole": whole}
+    fields["operand"] = {"bytes": {"write_stride": int(rng.integers(1500, 2500)), "low": low, "high": high}}
+    shifts, biases, multipliers = (
+        rng.integers(*limits, tiles * config.cols) for limits in ((-22, -12), (-(2**34), 2**34), (2**30, 2**31))
+    )
+    return fields, np.stack([shifts, biases, multipliers], axis=1), rng.integers(-(2**28), 2**28, (2, *sums.shape))
+
+
+def golden_of_16(config, fields, channels, sums):
+    """{address: byte} of everything that a layer of 16 bits writes: lower bytes, and `write_stride` further upper ones."""
+    tiles, lanes, bytes_of = len(sums), sums.shape[-1], fields["operand"]["bytes"]
+    shifts, biases, multipliers = channels.reshape(tiles, 1, 1, config.cols, 3)[..., :lanes, :].transpose(4, 0, 1, 2, 3)
+    values = requantize_wide(sums + biases, multipliers, shifts, 0, bytes_of["low"], bytes_of["high"], once=True)
+    memory = {}
+    for (tile, row, column, lane), value in np.ndenumerate(values):
+        if tile + 1 < tiles or lane < fields["last_lanes"]:
+            address = fields["write_address"] + tile * lanes + lane
+            address += row * fields["write_row_stride"] + column * fields["write_column_stride"]
+            for place, byte in zip((0, bytes_of["write_stride"]), split_bytes(value).tolist(), strict=True):
+                memory[(address + place) % config.activation_bytes] = byte
+    return memory
 
 
 def draw(rng, config, kind, *, wide, repeat):
@@ -190,7 +252,10 @@ async def load(rig, config, fields, channels, stalls):
     rig.set(load_at=1, load_entry=fields["tile_base"])
     await rig.ticks()
     rig.set(load_at=0)
-    await rig.send("channels", (np.asarray(channels, np.int64).reshape(-1) & 0xFFFFFFFF).tolist(), stalls)
+    shifts, biases, multipliers = np.asarray(channels, np.int64).T
+    # What a bias has above 32 bits stands above the shift.
+    words = np.stack([shifts & 0xFF | biases >> 32 << 8, biases, multipliers], axis=1) & 0xFFFFFFFF
+    await rig.send("channels", words.reshape(-1).tolist(), stalls)
     await rig.ticks(ChannelParameters.load_latency_of(config))
 
 

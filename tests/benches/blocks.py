@@ -39,6 +39,7 @@ MINI = replace(preset("mini"), weight_depth=8, activation_bytes=4096, tile_depth
 ARRAYS = {  # by size: a block's name, and its configuration
     "4x4 with carries": ("array_4", replace(MINI, carry_rows=1)),
     "8x8 in three groups": ("array_8", replace(MINI, rows=8, cols=8, row_groups=3)),
+    "4x4 of 16 bits": ("array_of_16", replace(MINI, widest_bits=16)),
 }
 
 DEPTHWISE = {  # by cycles in which the requantizer takes a result
@@ -54,6 +55,8 @@ POSTS = {
     "2": ("post_2", MINI),
     "4": ("post_4", replace(MINI, requant_lanes=1)),
 }
+
+POST_OF_16 = replace(MINI, widest_bits=16, partial_depth=32)
 
 XNORS = {  # by pixels
     "1": ("xnor_1", replace(MINI, rows=16, cols=16, requant_lanes=8, xnor_pixels=1, weight_depth=256)),
@@ -128,6 +131,7 @@ BENCHES: dict[str, Blocks] = {
     "post": {
         **{name: partial(PostProcessor, config) for name, config in POSTS.values()},
         "post_of_bits": lambda: PostProcessor(XNORS["2"][1]),
+        "post_of_16": lambda: PostProcessor(POST_OF_16),
     },
     "vector": {"vector": lambda: VectorUnit(MINI), "vector_of_bits": lambda: VectorUnit(XNORS["2"][1])},
     "xnor": {name: partial(XnorEngine, config, word_latency=SystolicArray.LEVEL_LATENCY) for name, config in XNORS.values()},

@@ -1,4 +1,4 @@
-"""Two int8 products a multiplier: the cell's sums unpack to both products, for every activation and every pair of weights."""
+"""The cell's sums unpack to its products, for every activation, with every pair of weights of 8 bits and every one of 16."""
 
 import pytest
 from amaranth.hdl import Signal, signed
@@ -56,8 +56,39 @@ def products(hw, *, carries=False):
     return sweep
 
 
+def whole_products(hw):
+    """The same with a weight of 16 bits: case is the activation and the weight."""
+    cell = hw("mac.cell")
+    latency = cell.PairCell.LATENCY + 1
+    sweep = Sweep(24, latency=latency)
+    m = sweep.m
+    m.submodules.dut = dut = cell.PairCell(rows=4, depth=4)
+    weight, activation = Signal(signed(16)), Signal(signed(8))
+    m.d.comb += [weight.eq(sweep.case[:16]), activation.eq(sweep.case[16:])]
+    m.d.comb += [
+        dut.write.enable.eq(1),
+        dut.write.address.eq(sweep.case[:2]),
+        dut.write.data.eq(weight),
+        dut.i_address.eq(sweep.late(sweep.case[:2], 1)),
+        dut.i_activation.eq(sweep.late(activation, 1 + cell.PairCell.ACTIVATION_LAG)),
+    ]
+    meant, got = Signal(signed(24)), Signal(signed(28))
+    m.d.comb += [meant.eq(activation * weight), got.eq(dut.o_sums.low + (dut.o_sums.high << cell.LOW_BITS))]
+    sweep.expect(got == sweep.late(meant, latency).as_signed())
+    return sweep
+
+
 def test_all_products():
     assert first_wrong(products(Gateware())) is None
+
+
+def test_all_products_with_weights_of_sixteen_bits():
+    assert first_wrong(whole_products(Gateware())) is None
+
+
+def test_a_sign_that_is_lost_breaks_weights_of_sixteen_bits():
+    with planted(FAULTS[-1]) as hw:
+        assert first_wrong(whole_products(hw)) is not None
 
 
 @pytest.mark.slow
