@@ -1,13 +1,15 @@
 """Streams a piece of a memory that answers some cycles late, and never waits for it but at the beginning.
 
-start --> addresses, as far as the queue has room --> memory --> queue --> register --> o
+start --> addresses, as far as the queue has room --> memory --> queue --> buffer --> o
 """
 
 from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
+
+from .stream_buffer import StreamBuffer
 
 _SLACK = 4  # words that are under way before a full queue is noticed, and before an emptied one is
 
@@ -62,14 +64,14 @@ class ReadAhead(wiring.Component):
             arrived = Signal(name=f"arriving_{stage}")  # not `delay`: a reset must not leave words under way
             m.d.sync += arrived.eq(arriving)
             arriving = arrived
+        # The queue is distributed memory, whose parts lie apart, and far from who takes the words.
+        m.submodules.buffer = buffer = StreamBuffer(self._shape)
+        connect(m, buffer.o, flipped(self.o))
         m.d.comb += [
             queue.w_en.eq(arriving),
             queue.w_data.eq(self.i_data),
-            queue.r_en.eq(~self.o.valid | self.o.ready),
+            queue.r_en.eq(buffer.i.ready),
+            buffer.i.valid.eq(queue.r_rdy),
+            Value.cast(buffer.i.payload).eq(queue.r_data),
         ]
-        # The queue is distributed memory, whose parts lie apart.
-        given = Signal(Shape.cast(self._shape), reset_less=True)
-        m.d.comb += Value.cast(self.o.payload).eq(given)
-        with m.If(queue.r_en):
-            m.d.sync += [self.o.valid.eq(queue.r_rdy), given.eq(queue.r_data)]
         return m

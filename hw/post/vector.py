@@ -99,18 +99,20 @@ class VectorPair(wiring.Component):
             if self._has_either:
                 with m.If(self.either & way.valid):
                     m.d.sync += kept.eq(Mux(way.begin, value, kept | value))
-            firsts.append(delay(m, kept, self.LATENCY - 2, name=f"kept_{channel}"))
-        ready = delay(m, second, self.LATENCY - 2, name="ready")
+            firsts.append(delay(m, kept, self.LATENCY - 3, name=f"kept_{channel}"))
+        ready = delay(m, second, self.LATENCY - 3, name="ready")
         total = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
-        # Without ADD nothing else is in the sum, as what is scaled is 0 then, and 0 is what both maxima have above them.
+        # Without ADD nothing else is in the sum, as what is scaled is 0 then, and 0 is what both maxima have above them. All of
+        # it is chosen a cycle before: the sum is long, and `add` comes from afar.
         maxima = [Cat(first[:-1], ~first[-1]) for first in firsts]
-        lower = Mux(way.add, 0, maxima[1])
-        upper = Mux(way.add, Mux(ready, *firsts).as_unsigned(), 0)
+        maximum = delay(m, maxima[0], 1, name="maximum")
+        lower = delay(m, Mux(way.add, 0, maxima[1]), 1, name="lower")
+        upper = delay(m, Mux(way.add, Mux(ready, *firsts).as_unsigned(), 0), 1, name="upper")
         place = Signal(signed(FIRST_LOG2 + 8))
         m.d.comb += place.eq(Cat(lower, Const(0, FIRST_LOG2 - 8), upper))
         m.d.sync += total.eq(add(m, platform, place, scaled, total.shape(), name="sum", carry=half))
         earlier = Signal.like(total, reset_less=True)
-        m.d.sync += earlier.eq(Cat(Mux(way.add, total[:8], maxima[0]), total[8:]))
+        m.d.sync += earlier.eq(Cat(Mux(way.add, total[:8], maximum), total[8:]))
         m.d.comb += [self.o[0].eq(earlier), self.o[1].eq(total)]
         return m
 
