@@ -23,6 +23,8 @@ _CHIPS = {  # identification codes: Lattice FPGA-TN-02039, table of device IDs
 _ITERATION = re.compile(r"iter=(\d+) .*tmgfail=(\d+)")  # of the router: its number, connections that are too slow
 _ITERATIONS = 250
 _RIPUP = "--tmg-ripup"
+PLACE_AND_ROUTE = ("--placer", "static", "--router", "router2", _RIPUP)
+"""How nextpnr works: `Ecp5Flow.stages` says why."""
 _PREAMBLE = b"\xff\xff\xbd\xb3"
 _VERIFY_ID = b"\xe2\x00\x00\x00"
 _PROGRAM_DONE = b"\x5e\x00\x00\x00"
@@ -32,6 +34,10 @@ def _is_endless(said: str) -> bool:
     """True of a line of the router that still finds connections too slow after so many attempts."""
     iteration = _ITERATION.search(said)
     return iteration is not None and int(iteration[1]) > _ITERATIONS and int(iteration[2]) > 0
+
+
+PATIENCE = Patience(over=_is_endless, without=(_RIPUP,))
+"""With a router that does not meet its clock."""
 
 
 class Ecp5Flow:
@@ -62,14 +68,12 @@ class Ecp5Flow:
                     *("--textcfg", f"{NAME}.config"),
                     *("--report", f"{NAME}.report.json"),
                     *("--seed", str(choices.seed)),
-                    *("--placer", "static"),
-                    *("--router", "router2"),
-                    _RIPUP,
+                    *PLACE_AND_ROUTE,
                     "--timing-allow-fail",  # it is for us to say that a clock is missed
                     *board.options.get("nextpnr", ()),
                 ),
                 outputs={f"{NAME}.report.json": ends_like_json, f"{NAME}.config": is_not_empty},
-                patience=Patience(over=_is_endless, without=(_RIPUP,)),
+                patience=PATIENCE,
             ),
             Stage(
                 title="packing",

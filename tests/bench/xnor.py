@@ -17,8 +17,10 @@ from amaranth.back import rtlil
 from amaranth.hdl import Cat, ClockDomain, Fragment, Module, Signal, Value
 from celosia.boards.floorplan import lfe5u_85
 from celosia.boards.flows.carries import open_carries
+from celosia.boards.flows.ecp5 import PATIENCE, PLACE_AND_ROUTE
+from celosia.boards.flows.flow import synthesis
 from celosia.boards.stage import Stage, ends_like_json
-from celosia.boards.tools import NEXTPNR_ECP5, YOSYS
+from celosia.boards.tools import NEXTPNR_ECP5
 from celosia.hw.config import FabricConfig
 from celosia.hw.delay import delay
 from celosia.hw.mac.array import SystolicArray
@@ -32,7 +34,7 @@ from rich.table import Table
 from .workloads import Figures
 
 FABRIC = preset("ecp5-85-xnor")
-TARGET_MHZ = 200
+TARGET_MHZ = 175
 
 _SHIFTED = 2048  # registers that the noise is made of
 
@@ -110,22 +112,17 @@ def measure(pixels: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="celosia-xnor-") as name:
         folder = Path(name)
         (folder / "top.il").write_text(rtlil.convert(fragment, name="top", ports=[clock.clk, *pins], emit_src=False))
-        Stage(
-            title="synthesis",
-            tool=YOSYS,
-            arguments=("-q", "-p", "read_rtlil top.il; synth_ecp5 -nowidelut -top top -json top.json"),
-            outputs={"top.json": ends_like_json},
-            then=lambda folder: open_carries(folder / "top.json"),
-        ).run(folder, folder)
+        synthesis("synth_ecp5 -nowidelut -top top", then=lambda folder: open_carries(folder / "top.json")).run(folder, folder)
         Stage(
             title="place and route",
             tool=NEXTPNR_ECP5,
             arguments=(
                 *("--85k", "--package", "CABGA381", "--speed", "6", "--json", "top.json", "--report", "report.json"),
-                *("--freq", str(TARGET_MHZ), "--seed", str(seed), "--placer", "static", "--router", "router2"),
+                *("--freq", str(TARGET_MHZ), "--seed", str(seed), *PLACE_AND_ROUTE),
                 *("--lpf-allow-unconstrained", "--timing-allow-fail"),
             ),
             outputs={"report.json": ends_like_json},
+            patience=PATIENCE,
         ).run(folder, folder)
         report = json.loads((folder / "report.json").read_text())
     used = {cell: entry["used"] for cell, entry in report["utilization"].items()}
