@@ -27,9 +27,20 @@ FAULTS = (
 )
 
 
+def _feed(sweep, cell, word, activation):
+    """A word is written and read in every cycle, at one of four places."""
+    place = sweep.case[:2]
+    sweep.m.d.comb += [
+        cell.write.enable.eq(1),
+        cell.write.address.eq(place),
+        cell.write.data.eq(word),
+        cell.i_address.eq(sweep.late(place, 1)),
+        cell.i_activation.eq(sweep.late(activation, 1 + cell.ACTIVATION_LAG)),
+    ]
+
+
 def products(hw, *, carries=False):
-    """Case: activation, second weight, first weight, a byte each; a weight of -128 stands for none. A word is written and read
-    in every cycle, at one of four places."""
+    """Case: activation, second weight, first weight, a byte each; a weight of -128 stands for none."""
     cell = hw("mac.cell")
     latency = cell.PairCell.LATENCY + cell.PairCell.FOLD_LAG + 1  # the word is written a cycle before its address is given
     sweep = Sweep(24, latency=latency)
@@ -37,13 +48,7 @@ def products(hw, *, carries=False):
     m.submodules.dut = dut = cell.PairCell(rows=4, depth=4, carries=carries)
     first, second, activation = (Signal(signed(8), name=name) for name in ("first", "second", "activation"))
     m.d.comb += [first.eq(sweep.case[:8]), second.eq(sweep.case[8:16]), activation.eq(sweep.case[16:])]
-    m.d.comb += [
-        dut.write.enable.eq(1),
-        dut.write.address.eq(sweep.case[:2]),
-        dut.write.data.eq((second << cell.LOW_BITS) + first),
-        dut.i_address.eq(sweep.late(sweep.case[:2], 1)),
-        dut.i_activation.eq(sweep.late(activation, 1 + cell.PairCell.ACTIVATION_LAG)),
-    ]
+    _feed(sweep, dut, (second << cell.LOW_BITS) + first, activation)
     sums = dut.o_sums
     low, high = (sweep.late(value, cell.PairCell.FOLD_LAG) for value in (sums.low, sums.high))
     meant = [Signal(signed(16), name=f"meant_{index}") for index in range(2)]
@@ -65,13 +70,7 @@ def whole_products(hw):
     m.submodules.dut = dut = cell.PairCell(rows=4, depth=4)
     weight, activation = Signal(signed(16)), Signal(signed(8))
     m.d.comb += [weight.eq(sweep.case[:16]), activation.eq(sweep.case[16:])]
-    m.d.comb += [
-        dut.write.enable.eq(1),
-        dut.write.address.eq(sweep.case[:2]),
-        dut.write.data.eq(weight),
-        dut.i_address.eq(sweep.late(sweep.case[:2], 1)),
-        dut.i_activation.eq(sweep.late(activation, 1 + cell.PairCell.ACTIVATION_LAG)),
-    ]
+    _feed(sweep, dut, weight, activation)
     meant, got = Signal(signed(24)), Signal(signed(28))
     m.d.comb += [meant.eq(activation * weight), got.eq(dut.o_sums.low + (dut.o_sums.high << cell.LOW_BITS))]
     sweep.expect(got == sweep.late(meant, latency).as_signed())
