@@ -22,15 +22,31 @@ _SAID_AT_MOST = 300
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Another way to run a tool, after one that would not have come to its end.
+
+    what        how it differs, for the log
+    arguments   of its command line
+    prepare     what is done before, given the folder
+    then        what is done to the outputs afterwards, given the folder, before what the stage does
+    """
+
+    what: str
+    arguments: tuple[str, ...]
+    prepare: Callable[[Path], object] | None = None
+    then: Callable[[Path], object] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Patience:
     """How long a tool may try what it may never reach, and how it is run when that was too long.
 
-    over        whether it was, from the last line of the log
-    without     the arguments that make it try, which the next attempt has not
+    watch       makes, for one attempt, what is told the log's last line again and again, and says whether it was too long
+    others      the attempts that follow, one after the other; with the last one there is no end to our patience
     """
 
-    over: Callable[[str], bool]
-    without: tuple[str, ...]
+    watch: Callable[[], Callable[[str], bool]]
+    others: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +83,20 @@ class Stage:
         began = time.monotonic()
         log = logs / self.log
         log.unlink(missing_ok=True)
-        died, patience, arguments = False, self.patience, self.arguments
+        died, arguments, finish = False, self.arguments, None
+        others = list(self.patience.others) if self.patience else []
         while True:
             for name in (*self.outputs, *([self.own_log] if self.own_log else [])):
                 (folder / name).unlink(missing_ok=True)
+            is_over = self.patience.watch() if self.patience and others else None
             try:
-                code = self._attempt(arguments, patience, folder, log, show)
-            except _TooLong as end:
-                arguments = tuple(argument for argument in arguments if argument not in end.without)
-                self._note(log, f"does not reach what is asked: another attempt, without {' '.join(end.without)}")
-                patience = None
+                code = self._attempt(arguments, is_over, folder, log, show)
+            except _TooLong:
+                other = others.pop(0)
+                self._note(log, f"does not reach what is asked: another attempt, {other.what}")
+                arguments, finish = other.arguments, other.then
+                if other.prepare is not None:
+                    other.prepare(folder)
                 continue
             broken = [name for name, is_whole in self.outputs.items() if not _holds(folder / name, is_whole)]
             if code == 0 and not broken:
@@ -88,8 +108,9 @@ class Stage:
                 died = True
                 continue
             raise ToolError(self._failure(code, broken, said, log))
-        if self.then is not None:
-            self.then(folder)
+        for then in (finish, self.then):
+            if then is not None:
+                then(folder)
         return time.monotonic() - began
 
     def _note(self, log: Path, what: str) -> None:
@@ -103,7 +124,12 @@ class Stage:
             log.write_bytes(content[:start] + (folder / self.own_log).read_bytes() + content[start:])
 
     def _attempt(
-        self, arguments: tuple[str, ...], patience: Patience | None, folder: Path, log: Path, show: Show | None
+        self,
+        arguments: tuple[str, ...],
+        is_over: Callable[[str], bool] | None,
+        folder: Path,
+        log: Path,
+        show: Show | None,
     ) -> int:
         """The tool's exit code. Raises _TooLong where our patience with it came to its end first."""
         with log.open("ab") as file:
@@ -130,8 +156,8 @@ class Stage:
                         said = _last_line(own, 0) if own is not None and own.is_file() else _last_line(log, start)
                         if show is not None:
                             show(said)
-                        if patience is not None and patience.over(said):
-                            raise _TooLong(patience.without) from None
+                        if is_over is not None and is_over(said):
+                            raise _TooLong from None
             finally:
                 if process.poll() is None:
                     process.kill()
@@ -166,11 +192,7 @@ class Stage:
 
 
 class _TooLong(Exception):
-    """A tool was ended; without some of its arguments it would not have tried so long."""
-
-    def __init__(self, without: tuple[str, ...]):
-        super().__init__()
-        self.without = without
+    """A tool was ended that would have tried for ever."""
 
 
 def ends_like_json(content: bytes) -> bool:

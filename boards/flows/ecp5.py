@@ -1,12 +1,15 @@
 """Lattice ECP5: synth_ecp5, nextpnr-ecp5, ecppack."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ...host.cost.resources import Resources
 from ..board import Board
-from ..stage import Patience, Stage, ends_like_json, is_not_empty
+from ..stage import Attempt, Patience, Stage, ends_like_json, is_not_empty
 from ..tools import ECPPACK, NEXTPNR_ECP5
 from .carries import open_carries
 from .flow import NAME, Choices, synthesis
@@ -20,24 +23,87 @@ _CHIPS = {  # identification codes: Lattice FPGA-TN-02039, table of device IDs
     0x4111_3043: "LFE5U-85F",
     0x8111_3043: "LFE5UM5G-85F",
 }
-_ITERATION = re.compile(r"iter=(\d+) .*tmgfail=(\d+)")  # of the router: its number, connections that are too slow
-_ITERATIONS = 250
 _RIPUP = "--tmg-ripup"
-PLACE_AND_ROUTE = ("--placer", "static", "--router", "router2", _RIPUP)
-"""How nextpnr works: `Ecp5Flow.stages` says why."""
+_PLACE_AND_ROUTE = ("--placer", "static", "--router", "router2")
+_ITERATION = re.compile(r"iter=(\d+) .*overused=(\d+) .*tmgfail=(\d+)")  # of the router: its number, and what is left to do
+_ITERATIONS_WITHOUT_GAIN = 80
+_REPORT = f"{NAME}.report.json"
+_LPF, _EASED_LPF = f"{NAME}.lpf", f"{NAME}.eased.lpf"
+_FREQUENCY = re.compile(r'(FREQUENCY (?:NET|PORT) "[^"]*" )([0-9.]+)( HZ;)')
+_EASED = (0.97, 0.9)
+"""Of the clock that is asked for, what is asked for next."""
 _PREAMBLE = b"\xff\xff\xbd\xb3"
 _VERIFY_ID = b"\xe2\x00\x00\x00"
 _PROGRAM_DONE = b"\x5e\x00\x00\x00"
 
 
-def _is_endless(said: str) -> bool:
-    """True of a line of the router that still finds connections too slow after so many attempts."""
-    iteration = _ITERATION.search(said)
-    return iteration is not None and int(iteration[1]) > _ITERATIONS and int(iteration[2]) > 0
+class Gain:
+    """Watches the router, which with `--tmg-ripup` has no end of its own where a connection stays too slow."""
+
+    def __init__(self) -> None:
+        self._least: int | None = None  # wires that are overused and connections too slow, at best
+        self._since = 0  # the iteration that it was
+        self._is_slow = False  # since then
+
+    def __call__(self, said: str) -> bool:
+        """True of a line of the log after too many iterations that gained nothing, some connections being too slow."""
+        match = _ITERATION.search(said)
+        if match is None:
+            return False
+        iteration, overused, slow = map(int, match.groups())
+        if self._least is None or overused + slow < self._least:
+            self._least, self._since, self._is_slow = overused + slow, iteration, False
+        self._is_slow = self._is_slow or slow > 0
+        return self._is_slow and iteration - self._since > _ITERATIONS_WITHOUT_GAIN
 
 
-PATIENCE = Patience(over=_is_endless, without=(_RIPUP,))
-"""With a router that does not meet its clock."""
+def place_and_route(*arguments: str, outputs: Mapping[str, Callable[[bytes], bool]] | None = None) -> Stage:
+    """nextpnr, from the netlist `NAME`.json and the constraints `NAME`.lpf to `NAME`.report.json and `outputs`.
+
+    On a chip as full as these its default placer ends late and leaves what does not route; its static placer spreads the
+    design first. Routing makes detours, and without `--tmg-ripup` the router takes none of them back for being too slow: a
+    fabric of 256 MAC a cycle that was placed for 99 MHz gets 84 or 99 by chance. With it the router goes on until all are fast
+    enough, and the same placement gives 108.
+
+    Where all cannot be fast enough it would go on for ever. The placement does not depend on the clock that is asked for, so
+    somewhat less is asked for then, and at last whatever comes. The report has the clock that was asked for first.
+    """
+    asked = (
+        *("--json", f"{NAME}.json", "--report", _REPORT, *arguments, *_PLACE_AND_ROUTE),
+        "--timing-allow-fail",  # it is for us to say that a clock is missed
+    )
+    eased = tuple(
+        Attempt(
+            what=f"for {part:.0%} of the clock",
+            arguments=(*asked, "--lpf", _EASED_LPF, _RIPUP),
+            prepare=partial(_ease, part=part),
+            then=partial(_restore, part=part),
+        )
+        for part in _EASED
+    )
+    last = Attempt(what=f"without {_RIPUP}", arguments=(*asked, "--lpf", _LPF))
+    return Stage(
+        title="place and route",
+        tool=NEXTPNR_ECP5,
+        arguments=(*asked, "--lpf", _LPF, _RIPUP),
+        outputs={_REPORT: ends_like_json, **(outputs or {})},
+        patience=Patience(watch=Gain, others=(*eased, last)),
+    )
+
+
+def _ease(folder: Path, part: float) -> None:
+    """Asks for `part` of every clock."""
+    text = (folder / _LPF).read_text()
+    eased = _FREQUENCY.sub(lambda match: f"{match[1]}{float(match[2]) * part:.1f}{match[3]}", text)
+    (folder / _EASED_LPF).write_text(eased)
+
+
+def _restore(folder: Path, part: float) -> None:
+    """Lets the report say what every clock was asked for before it was eased."""
+    report = json.loads((folder / _REPORT).read_text())
+    for clock in report["fmax"].values():
+        clock["constraint"] /= part
+    (folder / _REPORT).write_text(json.dumps(report))
 
 
 class Ecp5Flow:
@@ -46,34 +112,18 @@ class Ecp5Flow:
     suffix = ".bit"
 
     def stages(self, board: Board, platform: Any, choices: Choices) -> tuple[Stage, ...]:
-        """Wide multiplexers cost more than they save here: `-nowidelut`. On a chip as full as these nextpnr's default placer
-        ends late and leaves what does not route; its static placer spreads the design first.
-
-        Routing makes detours, and without `--tmg-ripup` the router takes none of them back for being too slow: a fabric of
-        256 MAC a cycle that was placed for 99 MHz gets 84 or 99 by chance. With it the router goes on until all are fast
-        enough, and the same placement gives 108. Where none can be it would go on for hours.
-        """
+        """Wide multiplexers cost more than they save here: `-nowidelut`."""
         synth = " ".join(("synth_ecp5", "-nowidelut", *board.options.get("synth", ()), "-top", NAME))
         return (
             synthesis(synth, then=lambda folder: open_carries(folder / f"{NAME}.json")),
-            Stage(
-                title="place and route",
-                tool=NEXTPNR_ECP5,
-                arguments=(
-                    _SIZES[platform.device],
-                    *("--package", _PACKAGES[platform.package]),
-                    *("--speed", platform.speed),
-                    *("--json", f"{NAME}.json"),
-                    *("--lpf", f"{NAME}.lpf"),
-                    *("--textcfg", f"{NAME}.config"),
-                    *("--report", f"{NAME}.report.json"),
-                    *("--seed", str(choices.seed)),
-                    *PLACE_AND_ROUTE,
-                    "--timing-allow-fail",  # it is for us to say that a clock is missed
-                    *board.options.get("nextpnr", ()),
-                ),
-                outputs={f"{NAME}.report.json": ends_like_json, f"{NAME}.config": is_not_empty},
-                patience=PATIENCE,
+            place_and_route(
+                _SIZES[platform.device],
+                *("--package", _PACKAGES[platform.package]),
+                *("--speed", platform.speed),
+                *("--textcfg", f"{NAME}.config"),
+                *("--seed", str(choices.seed)),
+                *board.options.get("nextpnr", ()),
+                outputs={f"{NAME}.config": is_not_empty},
             ),
             Stage(
                 title="packing",

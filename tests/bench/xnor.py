@@ -17,10 +17,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import Cat, ClockDomain, Fragment, Module, Signal, Value
 from celosia.boards.floorplan import lfe5u_85
 from celosia.boards.flows.carries import open_carries
-from celosia.boards.flows.ecp5 import PATIENCE, PLACE_AND_ROUTE
+from celosia.boards.flows.ecp5 import place_and_route
 from celosia.boards.flows.flow import synthesis
-from celosia.boards.stage import Stage, ends_like_json
-from celosia.boards.tools import NEXTPNR_ECP5
 from celosia.hw.config import FabricConfig
 from celosia.hw.delay import delay
 from celosia.hw.mac.array import SystolicArray
@@ -113,18 +111,10 @@ def measure(pixels: int, seed: int) -> dict[str, Any]:
         folder = Path(name)
         (folder / "top.il").write_text(rtlil.convert(fragment, name="top", ports=[clock.clk, *pins], emit_src=False))
         synthesis("synth_ecp5 -nowidelut -top top", then=lambda folder: open_carries(folder / "top.json")).run(folder, folder)
-        Stage(
-            title="place and route",
-            tool=NEXTPNR_ECP5,
-            arguments=(
-                *("--85k", "--package", "CABGA381", "--speed", "6", "--json", "top.json", "--report", "report.json"),
-                *("--freq", str(TARGET_MHZ), "--seed", str(seed), *PLACE_AND_ROUTE),
-                *("--lpf-allow-unconstrained", "--timing-allow-fail"),
-            ),
-            outputs={"report.json": ends_like_json},
-            patience=PATIENCE,
-        ).run(folder, folder)
-        report = json.loads((folder / "report.json").read_text())
+        (folder / "top.lpf").write_text(f'FREQUENCY PORT "{clock.clk.name}" {TARGET_MHZ * 1e6:.1f} HZ;\n')
+        chip = ("--85k", "--package", "CABGA381", "--speed", "6")
+        place_and_route(*chip, "--lpf-allow-unconstrained", "--seed", str(seed)).run(folder, folder)
+        report = json.loads((folder / "top.report.json").read_text())
     used = {cell: entry["used"] for cell, entry in report["utilization"].items()}
     macs = config.binary_macs_per_cycle
     return {

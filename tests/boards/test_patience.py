@@ -1,31 +1,60 @@
-"""When a router is believed never to reach its clock, read from nextpnr's own lines."""
+"""When a router is believed never to reach its clock, read from nextpnr's own lines, and what is asked for then."""
+
+import json
 
 import pytest
-from celosia.boards import find
-from celosia.boards.flows.ecp5 import FLOW
-from celosia.boards.flows.flow import Choices
-from celosia.hw.presets import preset
+from celosia.boards.flows.ecp5 import Gain, place_and_route
+
+STAGE = place_and_route("--seed", "1")
+EASED = STAGE.patience.others[0]
+LPF = (
+    'BLOCK ASYNCPATHS;\nFREQUENCY NET "device.linked.core.fabric.clk" 140000000.0 HZ;\nLOCATE COMP "clk25_0__io" SITE "G2";\n'
+    'FREQUENCY PORT "clk25_0__io" 25000000.0 HZ;\n'
+)
 
 
-@pytest.fixture(scope="module")
-def patience():
-    ulx3s = find("ulx3s-12f")
-    platform = ulx3s.make_platform(preset(ulx3s.preset))
-    _, place, _ = FLOW.stages(ulx3s, platform, Choices(seed=1, clock_hz=50e6))
-    assert set(place.patience.without) <= set(place.arguments)
-    return place.patience
+def line(iteration, overused, slow):
+    return f"    iter={iteration} wires=1234567 overused={overused} overuse={overused} tmgfail={slow} archfail=NA"
 
 
 @pytest.mark.parametrize(
-    ("said", "over"),
+    ("left", "ends"),
     [
-        ("    iter=251 wires=1234567 overused=0 overuse=0 tmgfail=3 archfail=NA", True),
-        ("    iter=250 wires=1234567 overused=0 overuse=0 tmgfail=3 archfail=NA", False),
-        ("    iter=400 wires=1234567 overused=2 overuse=2 tmgfail=0 archfail=NA", False),  # of space, not of time
-        ("    iter=400 wires=1234567 overused=2 overuse=2 archfail=NA", False),  # without the option
-        ("Routing..", False),
-        ("", False),
+        ([(900, 40), (20, 7), (0, 3)], 3 + 81),  # what remains is too slow
+        ([(900, 40), (1, 0), (0, 3), (1, 0)], 2 + 81),  # one wire too many or three connections too slow, in turns
+        ([(900, 40), (20, 0), (2, 0)], None),  # of space, not of time
+        ([(900 - gained, 40) for gained in range(300)], None),  # slowly, but it goes on
     ],
 )
-def test_too_many_iterations_with_connections_too_slow(patience, said, over):
-    assert patience.over(said) == over
+def test_too_many_iterations_without_gain(left, ends):
+    is_over = Gain()
+    said = [line(number, *counts) for number, counts in enumerate([*left, *[left[-1]] * (300 - len(left))], 1)]
+    over = [number for number, text in enumerate(said, 1) if is_over(text)]
+    assert (over[0] if over else None) == ends
+
+
+def test_other_lines_say_nothing():
+    is_over = Gain()
+    assert not any(is_over(said) for said in ("", "Routing..", "    iter=400 wires=1234567 overused=2 overuse=2 archfail=NA"))
+
+
+def test_every_attempt_does_the_same_work():
+    attempts = [STAGE.arguments, *(other.arguments for other in STAGE.patience.others)]
+    own = {"--lpf", "top.lpf", "top.eased.lpf", "--tmg-ripup"}
+    assert {tuple(argument for argument in arguments if argument not in own) for arguments in attempts} == {
+        STAGE.arguments[: -len(("--lpf", "top.lpf", "--tmg-ripup"))]
+    }
+    assert [("--tmg-ripup" in arguments) for arguments in attempts] == [True, True, True, False]
+
+
+def test_the_clocks_are_eased_and_the_report_has_what_was_asked_for(tmp_path):
+    (tmp_path / "top.lpf").write_text(LPF)
+    EASED.prepare(tmp_path)
+    eased = LPF.replace("140000000.0", "135800000.0").replace("25000000.0", "24250000.0")
+    assert (tmp_path / "top.eased.lpf").read_text() == eased
+    assert (tmp_path / "top.lpf").read_text() == LPF
+    (tmp_path / "top.report.json").write_text(json.dumps({"fmax": {"clk": {"achieved": 137.25, "constraint": 135.8}}}))
+    EASED.then(tmp_path)
+    report = json.loads((tmp_path / "top.report.json").read_text())
+    assert report["fmax"]["clk"]["achieved"] == 137.25
+    assert report["fmax"]["clk"]["constraint"] == pytest.approx(140)

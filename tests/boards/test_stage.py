@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from celosia import ToolError
-from celosia.boards.stage import Patience, Stage, ends_like_json
+from celosia.boards.stage import Attempt, Patience, Stage, ends_like_json
 from celosia.boards.tools import Tool
 
 TOOL = Tool(name="placer", distribution="yowasp-placer", package="yowasp_placer", function="run_placer")
@@ -164,22 +164,40 @@ def test_interruption_ends_the_tool(folder, monkeypatch):
         os.kill(pid, 0)
 
 
-def test_a_tool_beyond_our_patience_is_run_without_what_it_cannot_reach(folder, monkeypatch):
-    native(folder, monkeypatch, f"case $* in *--hard*) echo hopeless; exec sleep 60;; esac; echo $* > ../given; {WHOLE}")
-    patience = Patience(over=lambda said: said == "hopeless", without=("--hard",))
+def test_a_tool_beyond_our_patience_is_run_in_other_ways(folder, monkeypatch):
+    native(folder, monkeypatch, f"case $* in *hard*) echo hopeless; exec sleep 60;; esac; echo $* > ../given; {WHOLE}")
+    others = (
+        Attempt(what="less hard", arguments=("--hard", "1"), prepare=lambda work: (work / "prepared").touch()),
+        Attempt(what="easily", arguments=("--easy",), then=lambda work: (work / "done").touch()),
+    )
     stage = Stage(
-        title="place", tool=TOOL, arguments=("a", "--hard", "b"), outputs={"out.json": ends_like_json}, patience=patience
+        title="place",
+        tool=TOOL,
+        arguments=("--hard", "2"),
+        outputs={"out.json": ends_like_json},
+        patience=Patience(watch=lambda: lambda said: said == "hopeless", others=others),
+        then=lambda work: (work / "done").rename(work / "all done"),
     )
     assert stage.run(folder / "work", folder) < 30
-    assert (folder / "given").read_text() == "a b\n"
+    assert (folder / "given").read_text() == "--easy\n"
+    assert (folder / "work" / "prepared").exists()
+    assert (folder / "work" / "all done").exists()
     assert (folder / "placer.log").read_text() == (
-        "hopeless\ncelosia: placer does not reach what is asked: another attempt, without --hard\n"
+        "hopeless\ncelosia: placer does not reach what is asked: another attempt, less hard\n"
+        "hopeless\ncelosia: placer does not reach what is asked: another attempt, easily\n"
     )
+
+
+def test_the_last_attempt_may_last(folder, monkeypatch):
+    native(folder, monkeypatch, f"echo hopeless; sleep 0.7; echo $* > ../given; {WHOLE}")
+    hopeless = Patience(watch=lambda: lambda said: said == "hopeless", others=(Attempt(what="again", arguments=("last",)),))
+    run(folder, patience=hopeless)
+    assert (folder / "given").read_text() == "last\n"
 
 
 def test_patience_with_a_tool_that_ends(folder, monkeypatch):
     native(folder, monkeypatch, f"echo $* > ../given; {WHOLE}")
-    run(folder, patience=Patience(over=lambda said: said == "hopeless", without=("--seed",)))
+    run(folder, patience=Patience(watch=lambda: lambda said: False, others=(Attempt(what="again", arguments=("last",)),)))
     assert (folder / "given").read_text() == "--seed 1\n"
 
 
