@@ -123,8 +123,12 @@ class Fabric(wiring.Component):
         connect(m, loader.starts, coming.i)
         connect(m, coming.o, starts.w_stream)
         connect(m, starts.r_stream, sequencer.starts)
-        # A WAIT comes two cycles or more behind its START.
-        m.d.sync += loader.idle.eq(sequencer.idle & ~starts.r_rdy & ~coming.o.valid)
+        # What WAIT waits for is of one cycle, and of one that lies behind its START.
+        wait_for = delay(m, loader.wait_for, 1, name="wait_for")
+        ended = delay(m, (wait_for != 0) & (sequencer.ended >= wait_for), 1, name="ended")
+        idle = delay(m, sequencer.idle, 1, name="idle")
+        queued = delay(m, starts.r_rdy | coming.o.valid, 1, name="queued")
+        m.d.sync += loader.waited.eq(~queued & (idle | ended))
 
         # Running a descriptor
         descriptor = Signal(Descriptor)

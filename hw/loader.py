@@ -21,9 +21,12 @@ class Loader(wiring.Component):
 
     Members: `i` is the stream from the host; `activations`, `weights`, `channels`, `depthwise` and `program` get the
     payloads, `load_*` and `load_address` where they begin; `set_ring` is high for one cycle with `load_address`;
-    `starts` gives the programs to run; `idle` says that all of them have ended. `ring` and `whole` say of weights whether they
-    go into the ring, and whether they are of 16 bits.
+    `starts` gives the programs to run; `waited` says that all of them have ended, or `wait_for` layers of the last one, where
+    that is not 0. `ring` and `whole` say of weights whether they go into the ring, and whether they are of 16 bits.
     """
+
+    LOOK_CYCLES = 3
+    """Cycles from a change of `wait_for` until WAIT looks at `waited`: whoever compares lies far away."""
 
     def __init__(self, config: FabricConfig):
         self._config = config
@@ -44,7 +47,8 @@ class Loader(wiring.Component):
                 "load_address": Out(32),
                 "set_ring": Out(1),
                 "starts": Out(stream.Signature(range(config.program_words))),
-                "idle": In(1),
+                "wait_for": Out(range(config.record_depth + 1)),
+                "waited": In(1),
             }
         )
         self.steady = Signal()  # for proofs: a receiver is waited for only while a payload comes
@@ -71,6 +75,7 @@ class Loader(wiring.Component):
             self.program.data.eq(payload),
             self.load_address.eq(payload),
             self.starts.payload.eq(address),
+            self.wait_for.eq(address),
         ]
         # What an address does is known before it comes.
         loads, streams, whole = [Command.LOAD_WEIGHTS], [Command.STREAM_WEIGHTS], []
@@ -87,6 +92,7 @@ class Loader(wiring.Component):
         expects = {name: Signal(name=f"expects_{name}") for name in begins}
         # Registers decide which receiver a word waits for: ready has many readers, and the receivers are far away.
         takes = Signal(init=1)
+        looks = Signal(self.LOOK_CYCLES)  # a one walks through it
         receivers = {  # of words; program memory takes what comes
             "activations": (self.activations_ready, [Command.LOAD_ACTIVATIONS]),
             "weights": (self.weights.ready, [*loads, *streams]),
@@ -114,7 +120,7 @@ class Loader(wiring.Component):
                 m.d.sync += address.eq(payload)
                 m.d.comb += [getattr(self, name).eq(expected) for name, expected in expects.items()]
                 with m.If((command == Command.START) | (command == Command.WAIT)):
-                    m.d.sync += takes.eq(0)
+                    m.d.sync += [takes.eq(0), looks.eq(0)]
                     m.next = "HOLD"
                 with m.Elif(left != 0):
                     for name, (_, commands) in receivers.items():
@@ -124,7 +130,8 @@ class Loader(wiring.Component):
                     m.next = "HEADER"
             with m.State("HOLD"):
                 m.d.comb += self.starts.valid.eq(command == Command.START)
-                with m.If(Mux(command == Command.START, self.starts.ready, self.idle)):
+                m.d.sync += looks.eq(Cat(1, looks))
+                with m.If(Mux(command == Command.START, self.starts.ready, looks[-1] & self.waited)):
                     m.d.sync += takes.eq(1)
                     m.next = "HEADER"
                     with m.If(left != 0):

@@ -36,7 +36,7 @@ class Sequencer(wiring.Component):
     Members: `program` writes program memory; `descriptor` holds still from `launch` (compute) or `launch_store` to `done`
     or `store_done`, which comes a cycle behind the last RESULT word; `activity` is counted; `o` gives a DONE packet at the
     end of each program, whose address word is the cycles from taking the start to the last `store_done`; `idle` is high
-    while no program runs.
+    while no program runs, `ended` is how many layers of the one that runs have ended.
     """
 
     FETCH_CYCLES = DESCRIPTOR_WORDS + 4
@@ -60,6 +60,7 @@ class Sequencer(wiring.Component):
                 "activity": In(Activity),
                 "o": Out(stream.Signature(32)),
                 "idle": Out(1),
+                "ended": Out(range(config.record_depth + 1)),
             }
         )
 
@@ -75,6 +76,10 @@ class Sequencer(wiring.Component):
         finished = Signal()
         m.d.comb += finished.eq(self.done | self.store_done)
         resting = Signal()  # then the counters of the first layer begin, and nothing changes
+        with m.If(resting):
+            m.d.sync += self.ended.eq(0)
+        with m.Elif(finished):
+            m.d.sync += self.ended.eq(self.ended + 1)
         records, words = self._records(m, platform, resting, finished)
         unsent, sending, last = Signal.like(words), Signal(), Signal()  # words of the records
         header = Signal(Header)

@@ -36,7 +36,7 @@ _READ_LATENCY = 1  # of both memories
 class CompactFabric(wiring.Component):
     """One accelerator. `i` takes packets of `Command`, `o` gives packets of `Answer`: see `isa`.
 
-    START waits for the end of the program before; LOAD_DEPTHWISE has no effect.
+    START waits for the end of the program before, and so does WAIT, whatever it asks for; LOAD_DEPTHWISE has no effect.
     """
 
     def __init__(self, config: FabricConfig):
@@ -65,7 +65,7 @@ class CompactFabric(wiring.Component):
         m.d.comb += [
             loader.activations_ready.eq(activations.load_ready),
             loader.depthwise.ready.eq(1),
-            loader.idle.eq(sequencer.idle),
+            loader.waited.eq(sequencer.idle),
             controller.load_at.eq(loader.load_weights),
             controller.load_address.eq(loader.load_address),
             controller.load_ring.eq(loader.ring),

@@ -73,7 +73,7 @@ def loader(hw):
     p.gives_stream(dut.i, "i")
     for name in ("weights", "channels", "depthwise", "starts"):
         p.m.d.comb += getattr(dut, name).ready.eq(1)
-    p.m.d.comb += [dut.activations_ready.eq(1), dut.idle.eq(1)]
+    p.m.d.comb += [dut.activations_ready.eq(1), dut.waited.eq(1)]
     before = Signal(init=1)
     p.m.d.sync += before.eq(dut.i.ready)
     p.check(dut.i.ready | before)
@@ -157,8 +157,8 @@ CASES = (
             ),
             Fault(
                 file="loader.py",
-                old="self.starts.ready, self.idle)):",
-                new="self.starts.ready, ~self.idle)):",
+                old="looks[-1] & self.waited)):",
+                new="looks[-1] & ~self.waited)):",
                 what="WAIT waits until something runs",
             ),
         ),

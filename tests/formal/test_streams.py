@@ -81,7 +81,7 @@ def loader(hw):
         port = getattr(dut, name)
         p.m.d.comb += port.ready.eq(p.free(1, f"{name}_ready"))
         p.keeps_stream_contract(port)
-    p.m.d.comb += [dut.activations_ready.eq(p.free(1, "activations_ready")), dut.idle.eq(p.free(1, "idle"))]
+    p.m.d.comb += [dut.activations_ready.eq(p.free(1, "activations_ready")), dut.waited.eq(p.free(1, "waited"))]
     load = Cat(dut.activations.address, dut.activations.data.as_value())  # a stream but for the names
     waits = p.past(dut.activations.enable & ~dut.activations_ready)
     p.check(~p.started | ~waits | (dut.activations.enable & (load == p.past(load))))

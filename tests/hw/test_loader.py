@@ -58,9 +58,8 @@ class Rig:
     def __init__(self, bench, stalls, config=CONFIG):
         self.bench = bench
         self.loader = Loader(config)
-        self.pauses = {name: bench.pauses(stalls) for name in (*STREAMS, "starts", "activations", "idle")}
+        self.pauses = {name: bench.pauses(stalls) for name in (*STREAMS, "starts", "activations", "waited")}
         self.events = []
-        self.idle = 0
 
     async def receivers(self, ctx):
         """Sees a cycle last: sets who is ready, then notes what happens in it."""
@@ -69,8 +68,7 @@ class Rig:
             for name in (*STREAMS, "starts"):
                 ctx.set(getattr(loader, name).ready, not next(self.pauses[name]))
             ctx.set(loader.activations_ready, not next(self.pauses["activations"]))
-            self.idle = not next(self.pauses["idle"])
-            ctx.set(loader.idle, self.idle)
+            ctx.set(loader.waited, not next(self.pauses["waited"]))
             self.note(ctx)
             await ctx.tick()
 
@@ -164,7 +162,7 @@ def test_wait_holds_the_stream_until_idle(bench):
     async def sequencer(ctx):
         await bench.ticks(ctx, 50)
         assert seen == [3, 4]
-        ctx.set(loader.idle, 1)
+        ctx.set(loader.waited, 1)
 
     async def memory(ctx):
         while True:
@@ -176,8 +174,34 @@ def test_wait_holds_the_stream_until_idle(bench):
     assert seen == [3, 4, 9]
 
 
+def test_wait_looks_when_what_it_waits_for_has_been_compared(bench):
+    """`waited` may be of what was waited for before, for `LOOK_CYCLES`; then one cycle of it is enough."""
+    loader = Loader(CONFIG)
+    seen = []
+
+    async def host(ctx):
+        ctx.set(loader.waited, 1)
+        await bench.send(ctx, loader.i, [*words_of([(Command.WAIT.value, 5, [])])][:2], bench.pauses("none"))
+        assert ctx.get(loader.wait_for) == 5
+        ctx.set(loader.i.valid, 1)
+        ctx.set(loader.i.payload, 0)
+        for _ in range(Loader.LOOK_CYCLES):
+            seen.append(ctx.get(loader.i.ready))
+            await ctx.tick()
+        ctx.set(loader.waited, 0)
+        for _ in range(20):
+            seen.append(ctx.get(loader.i.ready))
+            await ctx.tick()
+        ctx.set(loader.waited, 1)
+        await ctx.tick()
+        assert not any(seen)
+        assert ctx.get(loader.i.ready)
+
+    bench.run(loader, host)
+
+
 def test_a_word_a_cycle(bench):
-    """A host that never pauses and receivers that never do: as many cycles as words, and one for each START and WAIT."""
+    """A host that never pauses and receivers that never do: as many cycles as words, one for each START, and WAIT's look."""
     packets = [draw(bench.rng, command) for command in Command for _ in range(3)]
     words = list(words_of(packets))
     rig = Rig(bench, "none")
@@ -198,8 +222,8 @@ def test_a_word_a_cycle(bench):
             await ctx.tick()
 
     bench.run(rig.loader, host, background=(rig.receivers, clock))
-    held = sum(number in (Command.START.value, Command.WAIT.value) for number, _, _ in packets)
-    assert cycles == len(words) + held
+    held = {Command.START.value: 1, Command.WAIT.value: 1 + Loader.LOOK_CYCLES}
+    assert cycles == len(words) + sum(held.get(number, 0) for number, _, _ in packets)
 
 
 def test_reset_in_mid_stream(bench, stalls):
