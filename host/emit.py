@@ -21,6 +21,7 @@ from .transport import Words
 class Program:
     """What one START runs.
 
+    again       packet to send before the inputs, where the program before may still run; empty if it must have ended
     before      packets to send each time before START: what had no room to stay, and the ring's first weights
     start       the START packet
     after       packets to send while it runs: the weights that stream
@@ -28,6 +29,7 @@ class Program:
     records     the node of each descriptor, "" for a result on its way out
     """
 
+    again: Words
     before: Words
     start: Words
     after: Words
@@ -113,6 +115,7 @@ class _Emitter:
                 ahead, rest = self._streamed(draft, stream)
                 ready.append(
                     Program(
+                        again=_again(segments[index], drafts),
                         before=_join([*loads, *ahead]),
                         start=start,
                         after=_join(rest),
@@ -318,6 +321,12 @@ def _channel_words(channels: Channels) -> Words:
     table = np.stack([shift | rest, channels.bias, channels.multiplier], axis=1)
     assert table.shape[1] == CHANNEL_WORDS
     return (table & 0xFFFFFFFF).astype(np.uint32).reshape(-1)
+
+
+def _again(segment: Segment, drafts: Sequence[Draft]) -> Words:
+    """WAIT, until the next inputs may come; nothing where several programs share the segment's memory."""
+    jobs = segment.jobs_before_next
+    return _join([packet(Command.WAIT, jobs)] if jobs and len(drafts) == 1 else [])
 
 
 def _stream_packets(words: Words, *, whole: bool) -> list[Words]:

@@ -16,12 +16,19 @@ class MemoryPlan:
 
 
 def plan_memory(
-    graph: Graph, nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], size: int
+    graph: Graph,
+    nodes: Sequence[Node],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    size: int,
+    *,
+    again: int | None = None,
 ) -> MemoryPlan | None:
     """Addresses for the tensors of `nodes`, so that none overlaps another while both are alive, or None if `size` is too small.
 
-    Inputs are alive from the beginning, outputs to the end. The largest tensor is placed first, each at the lowest address
-    that is free for its whole life.
+    Inputs are alive from the beginning, outputs to the end. Behind the first `again` nodes, where that is not None, inputs are
+    alive once more, which are those of the next inference; None if one of them is still read then. The largest tensor is placed
+    first, each at the lowest address that is free for its whole life.
     """
     holder: dict[str, str] = {name: name for name in inputs}
     born: dict[str, int] = dict.fromkeys(inputs, 0)
@@ -38,6 +45,13 @@ def plan_memory(
     for name in outputs:
         dies[holder[name]] = len(nodes)
 
+    lives = {name: [(born[name], dies[name])] for name in born}
+    if again is not None:
+        if any(dies[name] >= again for name in inputs):
+            return None
+        for name in inputs:
+            lives[name].append((again, len(nodes)))
+
     addresses: dict[str, int] = {}
     placed: list[tuple[int, int, str]] = []
     used = 0
@@ -45,7 +59,7 @@ def plan_memory(
         need = -(-graph.tensors[name].stored_bytes // STREAM_BYTES) * STREAM_BYTES
         address = 0
         for begin, end, other in sorted(placed):
-            if born[name] <= dies[other] and born[other] <= dies[name] and begin < address + need and address < end:
+            if begin < address + need and address < end and _meet(lives[name], lives[other]):
                 address = end
         addresses[name] = address
         placed.append((address, address + need, name))
@@ -53,3 +67,8 @@ def plan_memory(
     if used > size:
         return None
     return MemoryPlan(addresses={name: addresses[owner] for name, owner in holder.items()}, used=used)
+
+
+def _meet(lives: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> bool:
+    """Whether two tensors are alive at one step, each from the first to the last of its steps."""
+    return any(begin <= last and first <= end for begin, end in lives for first, last in others)

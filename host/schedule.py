@@ -23,13 +23,25 @@ from .residency import Residency, residencies
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
-    """A run of nodes on the fabric, between tensors that the host sends and fetches."""
+    """A run of nodes on the fabric, between tensors that the host sends and fetches.
+
+    Behind the first `again` nodes the inputs of the next inference may come; None where they cannot until it has ended.
+    """
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     memory: MemoryPlan
+    again: int | None = None
     jobs: tuple[Job, ...] = ()
+
+    @property
+    def jobs_before_next(self) -> int | None:
+        """Jobs that are done before the inputs of the next inference may come."""
+        if self.again is None:
+            return None
+        names = {node.name for node in self.nodes[: self.again]}
+        return sum(job.layer.node.name in names for job in self.jobs)
 
     @property
     def transposed(self) -> frozenset[str]:
@@ -59,7 +71,7 @@ def schedule(graph: Graph, config: FabricConfig) -> Schedule:
     graph = pack_bits(graph, config)
     placements = place(graph, config)
     layers = {placement.node.name: placement.layer for placement in placements if placement.layer is not None}
-    steps = _cut(graph, config, placements)
+    steps = _overlapped(_cut(graph, config, placements), graph, config)
     for step in steps:
         if isinstance(step, Segment):
             layers.update(_transposed(step, graph, config))
@@ -141,6 +153,23 @@ def _segment(graph: Graph, nodes: Sequence[Node], config: FabricConfig) -> Segme
     if memory is None:
         return None
     return Segment(nodes=tuple(nodes), inputs=inputs, outputs=outputs, memory=memory)
+
+
+def _overlapped(steps: list[Segment | Node], graph: Graph, config: FabricConfig) -> list[Segment | Node]:
+    """The steps; a segment that is the only one has room for the next inputs as early as memory allows.
+
+    With several, the fabric waits for the host between them, and the compact fabric does until a program has ended.
+    """
+    segments = [step for step in steps if isinstance(step, Segment)]
+    if len(segments) != 1 or config.compact:
+        return steps
+    (segment,) = segments
+    for again in range(1, len(segment.nodes)):
+        memory = plan_memory(graph, segment.nodes, segment.inputs, segment.outputs, config.activation_bytes, again=again)
+        if memory is not None:
+            roomy = replace(segment, memory=memory, again=again)
+            return [roomy if step is segment else step for step in steps]
+    return steps
 
 
 def _transposed(segment: Segment, graph: Graph, config: FabricConfig) -> dict[str, Layer]:

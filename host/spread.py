@@ -113,11 +113,12 @@ class _Spread:
             self._found.put(Part(first, len(part), worker, answers))
 
     def _take(self, batch: int) -> tuple[int, int] | None:
-        """The next samples; None when there are no more and none can come back."""
+        """The next samples, at most a share of what is left; None when there are no more and none can come back."""
         with self._changed:
             self._changed.wait_for(lambda: self._todo or self._stopped or not self._unanswered)
             if self._stopped or not self._todo:
                 return None
+            batch = min(batch, -(-self._unanswered // len(self._workers)))
             first, end = self._todo.popleft()
             if end - first > batch:
                 self._todo.appendleft((first + batch, end))

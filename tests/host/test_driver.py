@@ -15,13 +15,15 @@ from celosia.host.frontends.tflite import parse
 from celosia.host.ir import Reshape
 from celosia.host.passes import simplify
 from celosia.host.placement import place
-from celosia.host.schedule import schedule
+from celosia.host.programs import PACKET_WORDS
+from celosia.host.schedule import Segment, schedule
 from celosia.hw.presets import preset
 from celosia.sim.engine import Simulator
 from celosia.sim.errors import DeviceError
 from fabrics import STARVED, fabric_of
 
 WIDE = "mini,activation_bytes=65536"  # mini's cost with memory for the maps of real models
+SMALL = "mini,activation_bytes=8192"
 DIGITS = Path(__file__).parents[2] / "host/demo"
 
 SHARED_MODELS = {
@@ -53,9 +55,13 @@ class Opened:
         self.device.close()
 
     def run(self, samples):
-        """The first output of each sample, one `infer` after the other."""
+        """The first output of each sample, all of them in one `infer`: they overlap where they can."""
         (name,) = self.graph.inputs
-        return np.concatenate([self.device.infer({name: sample[np.newaxis]})[self.graph.outputs[0]] for sample in samples])
+        return self.device.infer({name: samples})[self.graph.outputs[0]]
+
+    def run_alone(self, samples):
+        """The same, one `infer` after the other."""
+        return np.concatenate([self.run(sample[np.newaxis]) for sample in samples])
 
 
 def golden(graph, samples):
@@ -100,6 +106,46 @@ def test_digits_on_the_smallest_fabric():
         again = opened.device.counters()
     # A cycle count is exact: it does not depend on the data.
     assert again.cycles * 3 == counters.cycles
+
+
+def test_inferences_overlap():
+    """The next input comes while the fabric computes: it takes no cycle of its own, and none from the layers."""
+    graph = graph_of((DIGITS / "digits.tflite").read_bytes())
+    samples = np.load(DIGITS / "digits.npz")["inputs"][:8]
+
+    def run(name):
+        with Opened(graph, "mini") as opened:
+            begun = opened.transport.cycles
+            answers = getattr(opened, name)(samples)
+            return answers, opened.device.counters(), opened.transport.cycles - begun
+
+    (answers, together, cycles), (others, alone, cycles_alone) = run("run"), run("run_alone")
+    np.testing.assert_array_equal(answers, others)
+    assert together.layers == alone.layers
+    assert together.cycles == alone.cycles
+    words = PACKET_WORDS + samples[0].size // 4
+    assert alone.cycles_io - together.cycles_io == 7 * words, "all but the first are hidden"
+    assert 7 * words <= cycles_alone - cycles <= 7 * (words + 20)
+
+
+@pytest.mark.parametrize("too_early", [False, True])
+@pytest.mark.parametrize("shape", [(1, 40, 20, 4), (1, 20, 40, 4)])
+def test_the_next_input_waits_until_its_place_is_free(monkeypatch, shape, too_early):
+    """The first layers need all of the memory: what comes a layer too early is written over, or writes over what is needed."""
+    builder = networks.Network(np.random.default_rng(5))
+    x = builder.input(shape)
+    for stride in (1, 1, 2):
+        x = builder.conv(x, 4, (3, 3), stride=(stride, stride))  # slower than the input comes
+    model = builder.finish(builder.conv(x, 5, (3, 3)))
+    graph, samples = graph_of(model), networks.random_input(model, 1, samples=4)
+    (segment,) = schedule(graph, fabric_of(SMALL)).segments
+    assert segment.again == segment.jobs_before_next == 3
+    if too_early:
+        monkeypatch.setattr(Segment, "jobs_before_next", 2)
+        with pytest.raises(AssertionError, match="Mismatched elements"):
+            check_exact(graph, SMALL, samples)
+    else:
+        check_exact(graph, SMALL, samples)
 
 
 @pytest.mark.parametrize(("seed", "size"), [*((seed, "tiny") for seed in range(15)), *((seed, "small") for seed in range(12))])

@@ -20,8 +20,15 @@ class Segment:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
-    def plan(self, size=PLENTY):
-        return plan_memory(self.graph, self.graph.nodes, self.inputs, self.outputs, size)
+    def plan(self, size=PLENTY, again=None):
+        return plan_memory(self.graph, self.graph.nodes, self.inputs, self.outputs, size, again=again)
+
+    def holder(self, name):
+        """The tensor whose bytes are `name`'s: a reshape moves none."""
+        for node in reversed(self.graph.nodes):
+            if isinstance(node, Reshape) and node.output == name:
+                name = node.inputs[0]
+        return name
 
 
 def operation(name: str, inputs: tuple[str, ...], output: str) -> Node:
@@ -55,8 +62,11 @@ def segments(draw):
     return Segment(graph, tuple(inputs), tuple(sorted(outputs)))
 
 
-def play(segment: Segment, addresses) -> None:
-    """Runs the nodes on a memory that knows whose each byte is; the output of a node is written while its inputs are read."""
+def play(segment: Segment, addresses, again=None) -> None:
+    """Runs the nodes on a memory that knows whose each byte is; the output of a node is written while its inputs are read.
+
+    Behind the first `again` nodes the next inputs come, and are there at the end.
+    """
     owner: dict[int, str] = {}
     name_of: dict[str, str] = {}  # a reshape's tensor is its input's bytes
 
@@ -71,7 +81,12 @@ def play(segment: Segment, addresses) -> None:
 
     for name in segment.inputs:
         write(name)
-    for node in segment.graph.nodes:
+    for step, node in enumerate((*segment.graph.nodes, None)):
+        if step == again:
+            for name in segment.inputs:
+                write(name)
+        if node is None:
+            break
         if isinstance(node, Reshape):
             assert addresses[node.output] == addresses[node.inputs[0]]
             name_of[node.output] = name_of[node.inputs[0]]
@@ -79,7 +94,7 @@ def play(segment: Segment, addresses) -> None:
         write(node.output)
         for name in node.inputs:
             check(name)
-    for name in segment.outputs:
+    for name in segment.outputs if again is None else (*segment.outputs, *segment.inputs):
         check(name)
 
 
@@ -90,6 +105,19 @@ def test_nothing_is_written_over_while_it_is_needed(segment):
     assert set(plan.addresses) == set(segment.graph.tensors)
     assert all(address % 4 == 0 for address in plan.addresses.values()), "a packet's address is a multiple of 4"
     play(segment, plan.addresses)
+
+
+@given(segments(), st.data())
+def test_the_next_inputs_come_while_the_last_nodes_run(segment, data):
+    """What is written behind the first nodes stays to the end, and nothing that is still needed lies there."""
+    nodes = segment.graph.nodes
+    again = data.draw(st.integers(1, len(nodes)))
+    plan = segment.plan(again=again)
+    needed = [segment.holder(name) for node in nodes[again:] for name in node.inputs]
+    if {*needed, *map(segment.holder, segment.outputs)} & {*segment.inputs}:
+        assert plan is None
+    else:
+        play(segment, plan.addresses, again)
 
 
 @given(segments())

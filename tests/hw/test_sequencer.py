@@ -185,6 +185,34 @@ def test_idle_is_low_from_the_start_to_the_last_answer(bench):
     assert not any(blinks[:-2])
 
 
+def test_how_many_layers_have_ended(bench):
+    """From none when the program begins, one more behind each layer's end, results on their way out too."""
+    rig = Rig(bench, "none")
+    operations = (Operation.MAC, Operation.ADD, Operation.STORE, Operation.END)
+    program = [random_descriptor(bench.rng, operation) for operation in operations]
+    seen = []
+
+    async def testbench(ctx):
+        await rig.load(ctx, 0, program)
+        for _ in range(2):
+            await bench.send(ctx, rig.unit.starts, [0], bench.pauses("none"))
+            assert ctx.get(rig.unit.ended) == 0
+            await rig.answer(ctx)
+
+    async def watch(ctx):
+        ends = 0
+        while True:
+            rests = ctx.get(rig.unit.starts.ready)
+            if not rests:
+                seen.append((ends, ctx.get(rig.unit.ended)))
+            ends = 0 if rests else ends + (ctx.get(rig.unit.done) | ctx.get(rig.unit.store_done))
+            await ctx.tick()
+
+    bench.run(rig.unit, testbench, background=(rig.engines, watch))
+    assert [counted for _, counted in seen] == [expected for expected, _ in seen]
+    assert {counted for _, counted in seen} == {0, 1, 2, 3}
+
+
 def test_more_layers_than_records(bench):
     """The program runs to its end all the same; the first `record_depth` layers are reported."""
     rig = Rig(bench, "none")
