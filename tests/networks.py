@@ -59,6 +59,15 @@ def pool(seed: int, shape: tuple[int, ...], kind: str = "average", kernel=(2, 2)
     return network.finish(network.pool(network.input(shape), kind, kernel, **options))
 
 
+def filling(shape: tuple[int, ...]) -> bytes:
+    """Layers of 3,200 bytes, slower than the input comes: in 8,192 bytes the next input has room behind the third."""
+    builder = Network(np.random.default_rng(5))
+    x = builder.input(shape)
+    for stride in (1, 1, 2):
+        x = builder.conv(x, 4, (3, 3), stride=(stride, stride))
+    return builder.finish(builder.conv(x, 5, (3, 3)))
+
+
 def random_network(seed: int, *, size: str = "small", branches: bool = False) -> bytes:
     """A network of random structure: 2-D (mostly), 1-D along height or width, or fully-connected layers alone.
 

@@ -20,10 +20,9 @@ from celosia.host.schedule import Segment, schedule
 from celosia.hw.presets import preset
 from celosia.sim.engine import Simulator
 from celosia.sim.errors import DeviceError
-from fabrics import STARVED, fabric_of
+from fabrics import SMALL, STARVED, fabric_of
 
 WIDE = "mini,activation_bytes=65536"  # mini's cost with memory for the maps of real models
-SMALL = "mini,activation_bytes=8192"
 DIGITS = Path(__file__).parents[2] / "host/demo"
 
 SHARED_MODELS = {
@@ -132,11 +131,7 @@ def test_inferences_overlap():
 @pytest.mark.parametrize("shape", [(1, 40, 20, 4), (1, 20, 40, 4)])
 def test_the_next_input_waits_until_its_place_is_free(monkeypatch, shape, too_early):
     """The first layers need all of the memory: what comes a layer too early is written over, or writes over what is needed."""
-    builder = networks.Network(np.random.default_rng(5))
-    x = builder.input(shape)
-    for stride in (1, 1, 2):
-        x = builder.conv(x, 4, (3, 3), stride=(stride, stride))  # slower than the input comes
-    model = builder.finish(builder.conv(x, 5, (3, 3)))
+    model = networks.filling(shape)
     graph, samples = graph_of(model), networks.random_input(model, 1, samples=4)
     (segment,) = schedule(graph, fabric_of(SMALL)).segments
     assert segment.again == segment.jobs_before_next == 3

@@ -5,7 +5,7 @@ import pytest
 from celosia.hw.config import XNOR_TILES
 from celosia.hw.fabric import Fabric
 from celosia.hw.presets import preset
-from fabrics import STARVED, check_network
+from fabrics import SMALL, STARVED, check_network, check_stream
 
 LAYERS = {
     "convolution": networks.conv(1, (1, 6, 5, 3), 9, (3, 3)),
@@ -37,6 +37,16 @@ def test_weights_that_stream(layer):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_networks(seed):
     check_network(networks.random_network(seed, size="tiny"), "mini")
+
+
+def test_the_next_input_comes_while_layers_run():
+    """Neither before they are done that need its place, nor before the input that is there has been read."""
+    check_stream(networks.filling((1, 40, 20, 4)), SMALL)
+
+
+def test_what_is_loaded_again_waits_for_the_end():
+    """Programs, channel parameters and weights that have no room to stay."""
+    check_stream(networks.filling((1, 10, 5, 4)), STARVED)
 
 
 def test_words_of_the_ring_wait_for_the_xnor_engine():

@@ -215,5 +215,17 @@ FAULTS = _faults(
         new='f"i_SIGNED{name}": 0',
         what="flipped sign: a multiplier that reads its operands as unsigned",
     ),
+    Fault(
+        file="fabric.py",
+        old="m.d.sync += loader.waited.eq(~queued & (idle | ended))",
+        new="m.d.sync += loader.waited.eq(idle | ended)",
+        what="missing condition: WAIT looks at the program before the one that is queued",
+    ),
+    Fault(
+        file="fabric.py",
+        old="(wait_for != 0) & (sequencer.ended >= wait_for)",
+        new="sequencer.ended >= wait_for",
+        what="missing condition: WAIT for all layers waits for none",
+    ),
 )
 """Each replaces a text that stands once in its file."""
