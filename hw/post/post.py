@@ -26,7 +26,7 @@ from .partial import PartialSums
 from .planes import ByteWriter, PlaneWriter
 from .requantize import OutputRange, RequantizeLane
 
-_LANES_A_COPY = 2  # that one copy of what holds for all of them serves
+_LANES_A_COPY = 1  # that one copy of what holds for all of them serves: their multipliers lie far apart
 
 
 class _Beat(data.Struct):
