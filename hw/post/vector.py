@@ -121,7 +121,7 @@ class VectorPair(wiring.Component):
         operand = self.way.operand
         centred = Signal(signed(9), reset_less=True)
         difference = add(m, platform, x, operand.zero_point, centred.shape(), name="centre", y_flip=Const(1, 1), carry=1)
-        twice = operand.shift != 0
+        twice = delay(m, operand.shift != 0, 1, name="twice")  # holds still
         m.d.sync += centred.eq(difference)
 
         m.submodules.product = product = CarryMultiplier(
