@@ -26,9 +26,8 @@ class Attempt:
     """Another way to run a tool, after one that would not have come to its end.
 
     what        how it differs, for the log
-    arguments   of its command line
-    prepare     what is done before, given the folder
-    then        what is done to the outputs afterwards, given the folder, before what the stage does
+    arguments, prepare, then
+                as those of a stage, in their place
     """
 
     what: str
@@ -56,6 +55,7 @@ class Stage:
     title       what it does, for the user
     arguments   of its command line, with paths relative to the folder of the build
     outputs     the files that it makes, each with what says from its content that the file is whole
+    prepare     what is done before, given the folder
     own_log     a log that the tool writes itself, and which is kept before what it prints; None where it writes none
     then        what is done to the outputs afterwards, given the folder
     patience    None where the tool ends by itself
@@ -65,6 +65,7 @@ class Stage:
     tool: Tool
     arguments: tuple[str, ...]
     outputs: dict[str, Callable[[bytes], bool]]
+    prepare: Callable[[Path], object] | None = None
     own_log: str | None = None
     then: Callable[[Path], object] | None = None
     patience: Patience | None = None
@@ -83,20 +84,20 @@ class Stage:
         began = time.monotonic()
         log = logs / self.log
         log.unlink(missing_ok=True)
-        died, arguments, finish = False, self.arguments, None
+        died = False
+        attempt = Attempt(what="", arguments=self.arguments, prepare=self.prepare, then=self.then)
         others = list(self.patience.others) if self.patience else []
         while True:
+            if attempt.prepare is not None:
+                attempt.prepare(folder)
             for name in (*self.outputs, *([self.own_log] if self.own_log else [])):
                 (folder / name).unlink(missing_ok=True)
             is_over = self.patience.watch() if self.patience and others else None
             try:
-                code = self._attempt(arguments, is_over, folder, log, show)
+                code = self._attempt(attempt.arguments, is_over, folder, log, show)
             except _TooLong:
-                other = others.pop(0)
-                self._note(log, f"does not reach what is asked: another attempt, {other.what}")
-                arguments, finish = other.arguments, other.then
-                if other.prepare is not None:
-                    other.prepare(folder)
+                attempt = others.pop(0)
+                self._note(log, f"does not reach what is asked: another attempt, {attempt.what}")
                 continue
             broken = [name for name, is_whole in self.outputs.items() if not _holds(folder / name, is_whole)]
             if code == 0 and not broken:
@@ -108,9 +109,8 @@ class Stage:
                 died = True
                 continue
             raise ToolError(self._failure(code, broken, said, log))
-        for then in (finish, self.then):
-            if then is not None:
-                then(folder)
+        if attempt.then is not None:
+            attempt.then(folder)
         return time.monotonic() - began
 
     def _note(self, log: Path, what: str) -> None:

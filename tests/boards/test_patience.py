@@ -6,7 +6,6 @@ import pytest
 from celosia.boards.flows.ecp5 import Gain, place_and_route
 
 STAGE = place_and_route("--seed", "1")
-EASED = STAGE.patience.others[0]
 LPF = (
     'BLOCK ASYNCPATHS;\nFREQUENCY NET "device.linked.core.fabric.clk" 140000000.0 HZ;\nLOCATE COMP "clk25_0__io" SITE "G2";\n'
     'FREQUENCY PORT "clk25_0__io" 25000000.0 HZ;\n'
@@ -39,22 +38,20 @@ def test_other_lines_say_nothing():
 
 
 def test_every_attempt_does_the_same_work():
-    attempts = [STAGE.arguments, *(other.arguments for other in STAGE.patience.others)]
-    own = {"--lpf", "top.lpf", "top.eased.lpf", "--tmg-ripup"}
-    assert {tuple(argument for argument in arguments if argument not in own) for arguments in attempts} == {
-        STAGE.arguments[: -len(("--lpf", "top.lpf", "--tmg-ripup"))]
-    }
-    assert [("--tmg-ripup" in arguments) for arguments in attempts] == [True, True, True, False]
+    attempts = [STAGE, *STAGE.patience.others]
+    assert len({frozenset(attempt.arguments) - {"--tmg-ripup"} for attempt in attempts}) == 1
+    assert [("--tmg-ripup" in attempt.arguments) for attempt in attempts] == [True, True, True, False]
 
 
-def test_the_clocks_are_eased_and_the_report_has_what_was_asked_for(tmp_path):
+@pytest.mark.parametrize(("attempt", "part"), [*zip([STAGE, *STAGE.patience.others], [1.02, 0.98, 0.92, 1], strict=True)])
+def test_what_is_asked_for_and_the_clock_in_the_report(tmp_path, attempt, part):
     (tmp_path / "top.lpf").write_text(LPF)
-    EASED.prepare(tmp_path)
-    eased = LPF.replace("140000000.0", "135800000.0").replace("25000000.0", "24250000.0")
-    assert (tmp_path / "top.eased.lpf").read_text() == eased
+    attempt.prepare(tmp_path)
+    asked = LPF.replace("140000000.0", f"{140e6 * part:.1f}").replace("25000000.0", f"{25e6 * part:.1f}")
+    assert (tmp_path / "top.asked.lpf").read_text() == asked
     assert (tmp_path / "top.lpf").read_text() == LPF
-    (tmp_path / "top.report.json").write_text(json.dumps({"fmax": {"clk": {"achieved": 137.25, "constraint": 135.8}}}))
-    EASED.then(tmp_path)
+    (tmp_path / "top.report.json").write_text(json.dumps({"fmax": {"clk": {"achieved": 137.25, "constraint": 140 * part}}}))
+    attempt.then(tmp_path)
     report = json.loads((tmp_path / "top.report.json").read_text())
     assert report["fmax"]["clk"]["achieved"] == 137.25
     assert report["fmax"]["clk"]["constraint"] == pytest.approx(140)

@@ -176,12 +176,12 @@ def test_a_tool_beyond_our_patience_is_run_in_other_ways(folder, monkeypatch):
         arguments=("--hard", "2"),
         outputs={"out.json": ends_like_json},
         patience=Patience(watch=lambda: lambda said: said == "hopeless", others=others),
-        then=lambda work: (work / "done").rename(work / "all done"),
+        prepare=lambda work: (work / "begun").touch(),
+        then=lambda work: (work / "wrong").touch(),
     )
     assert stage.run(folder / "work", folder) < 30
     assert (folder / "given").read_text() == "--easy\n"
-    assert (folder / "work" / "prepared").exists()
-    assert (folder / "work" / "all done").exists()
+    assert {path.name for path in (folder / "work").iterdir()} == {"begun", "prepared", "done", "out.json"}
     assert (folder / "placer.log").read_text() == (
         "hopeless\ncelosia: placer does not reach what is asked: another attempt, less hard\n"
         "hopeless\ncelosia: placer does not reach what is asked: another attempt, easily\n"
