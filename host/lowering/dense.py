@@ -1,4 +1,17 @@
-"""Layers of the systolic array: dense convolutions, and fully-connected layers as such."""
+"""Layers of the systolic array: dense convolutions, and fully-connected layers as such.
+
+Where outputs have so few channels that columns of the array would idle, neighbours of a row are computed as one pixel of more
+channels: its kernel is wider, with zeros where an output's own does not reach, and its stride so much longer. They share what a
+step reads, and lie side by side in memory as they would:
+
+    row of the input      a b c d e f g ...        outputs of 3 columns, stride 2, as pairs of 5 columns, stride 4
+    first of a pair       w w w 0 0
+    second of a pair      0 0 w w w
+"""
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
@@ -8,15 +21,26 @@ from ..ir import Conv2D, DepthwiseConv2D, FullyConnected, Graph, Int8Array, Weig
 from .layer import Layer
 from .sums import check_weights, requantized
 
+_Node = TypeVar("_Node", bound=Conv2D | DepthwiseConv2D)
+
 
 def convolution(
-    node: Conv2D | DepthwiseConv2D, weights: WeightArray, graph: Graph, config: FabricConfig, *, transposed: bool = False
+    node: Conv2D | DepthwiseConv2D,
+    weights: WeightArray,
+    graph: Graph,
+    config: FabricConfig,
+    *,
+    transposed: bool = False,
+    neighbours: int = 1,
 ) -> Layer:
-    """The walk of a dense convolution; weights (outputs, kernel_h, kernel_w, channels)."""
+    """The walk of a dense convolution; weights (outputs, kernel_h, kernel_w, channels). So many `neighbours` are one pixel."""
     check_weights(weights)
+    single = node
+    node, weights = _side_by_side(node, weights, neighbours)
     _, height, width, channels = graph.tensors[node.inputs[0]].shape
-    _, output_rows, output_columns, outputs = graph.tensors[node.output].shape
-    _, kernel_h, kernel_w, _ = weights.shape
+    _, output_rows, output_columns, _ = graph.tensors[node.output].shape
+    output_columns //= neighbours
+    outputs, kernel_h, kernel_w, _ = weights.shape
     (top, _), (left, _) = node.padding
     stride, dilation = node.stride, node.dilation
     write_strides = output_columns * outputs, outputs
@@ -30,7 +54,7 @@ def convolution(
     packed = _pack_dense(weights, config, merged=merged)
     run = kernel_w * channels if merged else channels
     return Layer(
-        node=node,
+        node=single,
         operation=Operation.MAC,
         inputs=node.inputs,
         output=node.output,
@@ -56,6 +80,46 @@ def convolution(
         weights=packed,
         **requantized(node, weights.reshape(len(weights), -1), packed.shape[0] * config.cols, graph, config),
     )
+
+
+def best_neighbours(node: Conv2D, weights: WeightArray, graph: Graph, config: FabricConfig) -> int:
+    """How many neighbours of a row take the fewest steps as one pixel; 1 where that is no gain, or cannot be.
+
+    They must make up the row, as the last ones would else be written over what lies behind it.
+    """
+    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    outputs, _, kernel_w, _ = weights.shape
+    if target.packed or target.planes or graph.is_wide(node) or (node.dilation[1] != 1 and kernel_w != 1):
+        return 1
+
+    def steps(neighbours: int) -> Fraction:
+        """Of one output, in a row of the kernel."""
+        run = (kernel_w + (neighbours - 1) * node.stride[1]) * source.shape[3]
+        return Fraction(-(-neighbours * outputs // config.cols) * -(-run // config.rows), neighbours)
+
+    return min((count for count in range(1, config.cols + 1) if target.shape[2] % count == 0), key=steps)
+
+
+def _side_by_side(node: _Node, weights: WeightArray, count: int) -> tuple[_Node, WeightArray]:
+    """A convolution, but for its tensors, that makes `count` neighbours of a row one pixel."""
+    if count == 1:
+        return node, weights
+    stride = node.stride[1]
+    outputs, kernel_h, kernel_w, channels = weights.shape
+    wide = np.zeros((count, outputs, kernel_h, kernel_w + (count - 1) * stride, channels), weights.dtype)
+    for place, own in enumerate(wide):
+        own[:, :, place * stride : place * stride + kernel_w] = weights
+    requant = replace(
+        node.requant, multiplier=np.tile(node.requant.multiplier, count), shift=np.tile(node.requant.shift, count)
+    )
+    many = replace(
+        node,
+        bias=np.tile(node.bias, count),
+        requant=requant,
+        stride=(node.stride[0], count * stride),
+        dilation=(node.dilation[0], 1),
+    )
+    return many, wide.reshape(count * outputs, *wide.shape[2:])
 
 
 def fully_connected(node: FullyConnected, graph: Graph, config: FabricConfig) -> Layer:

@@ -5,7 +5,8 @@ cannot do raises `Unsupported` with the reason and what would help, so that plac
 
 How operations map:
 
-    conv_2d               a kernel row is one run of chunks (kernel columns x channels, contiguous); with dilation, one a column
+    conv_2d               a kernel row is one run of chunks (kernel columns x channels, contiguous), with dilation one a
+                          column; where output channels are few, neighbours of a row are one pixel
     fully_connected       a convolution of one row of M pixels, kernel 1x1
     depthwise_conv_2d     the depthwise unit, up to 3x3; else diagonal: the tile's index moves the channel, a word's weights
                           lie on its diagonal; with few channels or a depth multiplier, the dense kernel with zeros is
@@ -22,7 +23,7 @@ from ...hw.config import FabricConfig
 from ...hw.isa import Operation
 from ..ir import Add, AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected, Graph, MaxPool2D, Mean, Node
 from .binary import binary_layer
-from .dense import convolution, fully_connected, ungrouped
+from .dense import best_neighbours, convolution, fully_connected, ungrouped
 from .elementwise import add
 from .layer import Layer, Unsupported
 from .serial import plane_stride, serial_layer
@@ -47,10 +48,8 @@ def lower_transposed(node: Node, graph: Graph, config: FabricConfig) -> Layer | 
     source = graph.tensors[node.inputs[0]]
     if not isinstance(node, Conv2D) or source.packed or source.planes:
         return None
-    channels = source.shape[3]
-    dense = ungrouped(node.weights, channels)
-    plain = convolution(node, dense, graph, config)
-    turned = convolution(node, dense, graph, config, transposed=True)
+    plain = _convolution(node, graph, config)
+    turned = convolution(node, ungrouped(node.weights, source.shape[3]), graph, config, transposed=True)
     plain, turned = _written(plain, graph), _written(turned, graph)
     try:
         return _checked(turned, graph, config) if turned.walk.alone(config) < plain.walk.alone(config) else None
@@ -67,7 +66,7 @@ def _lowered(node: Node, graph: Graph, config: FabricConfig) -> Layer:
         case Conv2D() | FullyConnected() if graph.tensors[node.inputs[0]].planes:
             return serial_layer(node, graph, config)
         case Conv2D():
-            return convolution(node, ungrouped(node.weights, graph.tensors[node.inputs[0]].shape[3]), graph, config)
+            return _convolution(node, graph, config)
         case FullyConnected():
             return fully_connected(node, graph, config)
         case DepthwiseConv2D():
@@ -86,6 +85,14 @@ def _lowered(node: Node, graph: Graph, config: FabricConfig) -> Layer:
             raise Unsupported(
                 f"the fabric has no unit for {node.op}", "it costs little on the CPU, or rewrite it with convolutions"
             )
+
+
+def _convolution(node: Conv2D, graph: Graph, config: FabricConfig) -> Layer:
+    """The quicker one of its outputs one by one, and of neighbours of a row together."""
+    dense = ungrouped(node.weights, graph.tensors[node.inputs[0]].shape[3])
+    counts = {1, best_neighbours(node, dense, graph, config)}
+    layers = [convolution(node, dense, graph, config, neighbours=count) for count in sorted(counts)]
+    return min(layers, key=lambda layer: layer.walk.alone(config))
 
 
 def _check_numbers(node: Node, graph: Graph, config: FabricConfig) -> None:

@@ -259,6 +259,35 @@ def test_a_tall_kernel_over_few_channels_is_turned():
     assert lower_transposed(graph.nodes[0], graph, FABRICS[2]) is None
 
 
+@pytest.mark.parametrize(
+    ("shape", "channels", "options", "neighbours"),
+    [
+        ((1, 8, 12, 3), 8, {"stride": (2, 2)}, 2),  # vww01's first layer: 15 bytes of a step are two windows
+        ((1, 8, 12, 3), 8, {"stride": (2, 2), "padding": "VALID"}, 1),  # five outputs a row
+        ((1, 8, 13, 3), 8, {"stride": (2, 2), "padding": "VALID"}, 2),
+        ((1, 7, 12, 1), 3, {}, 4),  # of five columns idle are four outputs more, but 12 outputs are no five
+        ((1, 7, 12, 1), 1, {}, 12),
+        ((1, 7, 12, 1), 1, {"stride": (1, 3)}, 4),
+        ((1, 7, 12, 2), 24, {}, 2),  # three tiles for two
+        ((1, 7, 12, 8), 8, {}, 2),  # 24 bytes are two steps, and so are 32
+        ((1, 7, 12, 8), 8, {"kernel": (2, 2)}, 1),  # 16 bytes are one, 24 two
+        ((1, 7, 12, 8), 8, {"kernel": (1, 1)}, 2),
+        ((1, 7, 12, 1), 4, {"dilation": (1, 2)}, 1),
+        ((1, 7, 12, 1), 4, {"dilation": (2, 1)}, 4),
+        ((1, 7, 12, 4), 8, {"kernel": (3, 1), "dilation": (1, 2)}, 2),
+        ((1, 7, 12, 16), 16, {}, 1),
+    ],
+)
+def test_neighbours_of_a_row_are_one_pixel(shape, channels, options, neighbours):
+    """Where that is fewer steps; the answers stay."""
+    graph = graph_of(networks.conv(1, shape, channels, **options))
+    (node,) = graph.nodes
+    layer = check_node(node, graph, FABRICS[2], np.random.default_rng(1))
+    assert layer.output_columns * neighbours == graph.tensors[node.output].shape[2]
+    assert layer.output_channels == neighbours * channels
+    assert layer.node is node
+
+
 @pytest.mark.parametrize("count", [*range(1, 300), 529, 1024, 1025, 4095, 16384, 65535])
 def test_reciprocal_divides_exactly(count):
     """For every sum that a window of int8 can have, at the quotients' edges, where a rounded reciprocal would go wrong."""
@@ -346,8 +375,8 @@ def test_maps_of_more_rows_than_the_walker_counts_are_refused():
 
 def test_loops_longer_than_their_counters_are_refused():
     node = conv(1, 1)
-    words = refusal(node, single(node, x=(1, 1, 70_000, 1), y=(1, 1, 70_000, 1)))
-    assert words == "it has 70000 output columns, a descriptor counts to 65535"
+    words = refusal(node, single(node, x=(1, 1, 70_001, 1), y=(1, 1, 70_001, 1)))
+    assert words == "it has 70001 output columns, a descriptor counts to 65535"
 
 
 def test_a_stride_above_255_is_refused():

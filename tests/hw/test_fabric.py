@@ -9,6 +9,7 @@ from fabrics import SMALL, STARVED, check_network, check_stream
 
 LAYERS = {
     "convolution": networks.conv(1, (1, 6, 5, 3), 9, (3, 3)),
+    "convolution of pairs": networks.conv(8, (1, 6, 8, 1), 2, (3, 3), stride=(1, 2)),
     "depthwise": networks.depthwise(2, (1, 6, 5, 6), (3, 3)),
     "depthwise beside the unit": networks.depthwise(3, (1, 7, 6, 5), (5, 5)),
     "fully connected": networks.fully_connected(4, (1, 120), 10),
