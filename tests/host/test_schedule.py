@@ -253,11 +253,11 @@ def test_an_input_that_others_read_is_not_turned():
     """The host sends a tensor once: turned over only for a convolution that alone reads it."""
     tall = {"kernel": (10, 4), "stride": (1, 1)}
     builder = networks.Network(np.random.default_rng(1))
-    x = builder.input((1, 20, 10, 1))
+    x = builder.input((1, 20, 17, 1))
     alone = graph_of(builder.finish(builder.conv(x, 1, **tall)))
     assert schedule(alone, preset("ecp5-85")).segments[0].transposed == {alone.inputs[0]}
     builder = networks.Network(np.random.default_rng(1))
-    x = builder.input((1, 20, 10, 1))
+    x = builder.input((1, 20, 17, 1))
     shared = graph_of(builder.finish(builder.add(x, builder.conv(x, 1, **tall))))
     plan = schedule(shared, preset("ecp5-85"))
     check(plan)
