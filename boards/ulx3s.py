@@ -8,7 +8,7 @@ _SIZES = {
     "12F": (chips.LFE5U_12F, "ecp5-25", 75_000_000),
     "25F": (chips.LFE5U_25F, "ecp5-25", 75_000_000),
     "45F": (chips.LFE5U_45F, "ecp5-45", 50_000_000),
-    "85F": (chips.LFE5U_85F, "ecp5-85", 120_000_000),
+    "85F": (chips.LFE5U_85F, "ecp5-85", 130_000_000),
 }
 
 BOARDS = tuple(
