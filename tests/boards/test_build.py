@@ -25,14 +25,26 @@ ECPPACK = r"printf '\377\377\275\263\377\377\377\377\342\000\000\000\041\021\020
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working directory; tools that succeed at once; and nothing is elaborated."""
+    """The working directory; tools that succeed at once; and nothing is elaborated but a constraint."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bin").mkdir()
     tool(tmp_path, monkeypatch, "yosys", YOSYS)
-    tool(tmp_path, monkeypatch, "nextpnr-ecp5", NEXTPNR % (DATA / "nextpnr-ecp5.json", tmp_path))
+    tool(tmp_path, monkeypatch, "nextpnr-ecp5", NEXTPNR % (reported(tmp_path), tmp_path))
     tool(tmp_path, monkeypatch, "ecppack", ECPPACK)
-    monkeypatch.setattr(build_module, "elaborate", lambda *arguments: None)
+    constraint = 'FREQUENCY PORT "clk25_0__io" 25000000.0 HZ;\n'
+    monkeypatch.setattr(build_module, "elaborate", lambda *arguments: (arguments[-1] / "top.lpf").write_text(constraint))
     return tmp_path
+
+
+def reported(folder, **fabric):
+    """A placer's report, whose clocks are asked for 2 % more than the fabric has."""
+    report = json.loads((DATA / "nextpnr-ecp5.json").read_text())
+    for clock in report["fmax"].values():
+        clock["constraint"] *= 1.02
+    report["fmax"]["clk"].update(fabric)
+    path = folder / "reported.json"
+    path.write_text(json.dumps(report))
+    return path
 
 
 def tool(folder, monkeypatch, name, script):
@@ -86,10 +98,7 @@ def test_the_bitstream_is_what_the_packer_wrote(folder):
 
 
 def test_a_missed_clock_is_an_error_after_everything_is_written(folder, monkeypatch, capsys):
-    report = json.loads((DATA / "nextpnr-ecp5.json").read_text())
-    report["fmax"]["clk"]["achieved"] = 49.5
-    (folder / "slow.json").write_text(json.dumps(report))
-    tool(folder, monkeypatch, "nextpnr-ecp5", NEXTPNR % (folder / "slow.json", folder))
+    tool(folder, monkeypatch, "nextpnr-ecp5", NEXTPNR % (reported(folder, achieved=49.5), folder))
     sentence = refused(capsys, "--out", "made", "--json", "r.json")
     assert sentence == (
         "made/ulx3s-12f.bit misses its clock: 49.50 MHz of 50.00 MHz wanted; take --clock 49, another --seed, or --allow-slow"
@@ -150,7 +159,7 @@ def test_keep_keeps_the_files_between_the_tools(folder):
 def test_keep_keeps_them_of_a_failure_too(folder, monkeypatch, capsys):
     tool(folder, monkeypatch, "nextpnr-ecp5", "exit 1")
     refused(capsys, "--out", "made", "--keep")
-    assert set(os.listdir("made/work")) == {"top.json", "top.stat.json"}
+    assert set(os.listdir("made/work")) == {"top.json", "top.stat.json", "top.lpf", "top.asked.lpf"}
 
 
 def test_the_clock_can_be_chosen(folder, capsys):
