@@ -38,9 +38,12 @@ class _Inference:
 
     values      tensors so far, by name
     layers      counts by node, in the order of a record
-    records     of each program
-    words_io    words of transfer
-    hidden      of them, words that came while the inference before ran
+    records     of each program, one a descriptor
+    cycles      of its programs
+    words_io    of transfer: inputs and results with their packets
+    hidden      of them, those that came while the inference before ran
+    words_in, words_out
+                all that went to the device and came from it
     """
 
     values: dict[str, Array]
