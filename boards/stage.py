@@ -78,7 +78,8 @@ class Stage:
     def run(self, folder: Path, logs: Path, show: Show | None = None) -> float:
         """Runs the tool in `folder`, logging into `logs`, and gives the seconds it took.
 
-        A tool of PyPI that dies silently is run a second time: it often succeeds. So is one that lasts beyond our patience.
+        A tool of PyPI that dies silently is run a second time: it often succeeds. One that lasts beyond our patience
+        is run in the other ways that this has.
         Raises ToolError.
         """
         began = time.monotonic()

@@ -123,7 +123,7 @@ class Fabric(wiring.Component):
         connect(m, loader.starts, coming.i)
         connect(m, coming.o, starts.w_stream)
         connect(m, starts.r_stream, sequencer.starts)
-        # What WAIT waits for is of one cycle, and of one that lies behind its START.
+        # All that WAIT looks at is of one cycle, which lies behind its START: three registers are `Loader.LOOK_CYCLES`.
         wait_for = delay(m, loader.wait_for, 1, name="wait_for")
         ended = delay(m, (wait_for != 0) & (sequencer.ended >= wait_for), 1, name="ended")
         idle = delay(m, sequencer.idle, 1, name="idle")

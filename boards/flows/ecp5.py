@@ -31,8 +31,8 @@ _REPORT = f"{NAME}.report.json"
 _LPF, _ASKED_LPF = f"{NAME}.lpf", f"{NAME}.asked.lpf"
 _FREQUENCY = re.compile(r'(FREQUENCY (?:NET|PORT) "[^"]*" )([0-9.]+)( HZ;)')
 _ASKED = (1.02, 0.98, 0.92)
-"""Of the clock, what the router is asked for, one after the other. It does not count what a wire's other readers cost: of what
-it reaches, 2 % are not confirmed."""
+"""Of the clock, what the router is asked for, one after the other. It does not count what a wire's other readers cost: up to
+2 % of what it believes to have reached was not confirmed."""
 _PREAMBLE = b"\xff\xff\xbd\xb3"
 _VERIFY_ID = b"\xe2\x00\x00\x00"
 _PROGRAM_DONE = b"\x5e\x00\x00\x00"

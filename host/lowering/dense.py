@@ -87,14 +87,14 @@ def best_neighbours(node: Conv2D, weights: WeightArray, graph: Graph, config: Fa
 
     They must make up the row, as the last ones would else be written over what lies behind it.
     """
-    source, target = graph.tensors[node.inputs[0]], graph.tensors[node.output]
-    outputs, _, kernel_w, _ = weights.shape
+    target = graph.tensors[node.output]
+    outputs, _, kernel_w, channels = weights.shape
     if target.packed or target.planes or graph.is_wide(node) or (node.dilation[1] != 1 and kernel_w != 1):
         return 1
 
     def steps(neighbours: int) -> Fraction:
         """Of one output, in a row of the kernel."""
-        run = (kernel_w + (neighbours - 1) * node.stride[1]) * source.shape[3]
+        run = (kernel_w + (neighbours - 1) * node.stride[1]) * channels
         return Fraction(-(-neighbours * outputs // config.cols) * -(-run // config.rows), neighbours)
 
     return min((count for count in range(1, config.cols + 1) if target.shape[2] % count == 0), key=steps)

@@ -147,7 +147,7 @@ def test_a_packet_without_payload_is_two_words(bench):
     assert rig.events == list(events_of(packets))
 
 
-def test_wait_holds_the_stream_until_idle(bench):
+def test_wait_holds_the_stream_until_it_has_waited(bench):
     """What comes after WAIT is not carried out while a program runs; nothing else waits for it."""
     loader = Loader(CONFIG)
     before = [(Command.LOAD_PROGRAM.value, 3, [1, 2])]
