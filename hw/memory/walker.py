@@ -145,24 +145,45 @@ class WindowWalker(wiring.Component):
         first = Signal()
         last = [Signal(name=f"last_{level}") for level in range(len(counts))]
         for level, count in enumerate(counts):
-            left = Signal(16, name=f"remaining_{level}", reset_less=True)
-            single = Signal(name=f"single_{level}", reset_less=True)
-            m.d.sync += single.eq(count == 1)
-            inner = Cat(last[:level]).all()
-            m.d.comb += turn.ends[level].eq(Cat(last[: level + 1]).all())
-            with m.If(start):
-                m.d.sync += [left.eq(count), last[level].eq(single)]
-            with m.Elif(go & inner):
-                m.d.sync += [
-                    left.eq(Mux(last[level], count, left - 1)),
-                    last[level].eq(Mux(last[level], single, left == 2)),
-                ]
+            turns = Signal(name=f"turns_{level}")
+            m.d.comb += [
+                turns.eq(start | (go & Cat(last[:level]).all())),
+                turn.ends[level].eq(Cat(last[: level + 1]).all()),
+            ]
+            ends_next = self._countdown(m, turns, start | last[level], count, level)
+            with m.If(turns):
+                m.d.sync += last[level].eq(ends_next)
         m.d.comb += [turn.first.eq(first), turn.release.eq(last[3] & last[4])]
         with m.If(start):
             m.d.sync += [running.eq(1), first.eq(1)]
         with m.Elif(go):
             m.d.sync += [running.eq(~turn.layer_end), first.eq(turn.result_end)]
         return turn, running, go
+
+    def _countdown(self, m, turns, anew, count, level):
+        """Whether the iteration that begins with `turns` is the loop's last one; `anew` says that it is its first.
+
+        The count itself follows a cycle later: a turn has little time and would have many readers.
+        """
+        left = Signal(16, name=f"remaining_{level}", reset_less=True)  # iterations, with the one that has begun
+
+        def known(name, condition):
+            register = Signal(name=f"{name}_{level}", reset_less=True)
+            m.d.sync += register.eq(condition)
+            return register
+
+        turned = Signal(name=f"turned_{level}")
+        m.d.sync += turned.eq(turns)
+        began = known("began", anew)  # with what has `turned`
+        one, two, three = (known(f"count_{number}", count == number) for number in (1, 2, 3))
+        two_left, three_left = (Signal(name=f"{number}_left_{level}", reset_less=True) for number in ("two", "three"))
+        with m.If(turned):
+            m.d.sync += [
+                left.eq(Mux(began, count, left - 1)),
+                two_left.eq(Mux(began, two, left == 3)),
+                three_left.eq(Mux(began, three, left == 4)),
+            ]
+        return Mux(anew, one, Mux(turned, Mux(began, two, three_left), two_left))
 
     def _queue(self, m, start, loops):
         """The step to take next, `active` where there is one, and the one behind it; another one waits behind that."""
