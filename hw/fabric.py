@@ -194,10 +194,8 @@ class Fabric(wiring.Component):
             m.d.comb += array.whole.eq(delay(m, descriptor.whole, 1, name="whole"))
         connect(m, walker.weights, weights.request)
         m.d.comb += [walker.weight_ready.eq(weights.ready), walker.weight_address.eq(weights.address)]
-        # The store's first address comes a cycle after `active`.
-        (storing,) = copies(m, platform, store.active, 1, name="storing")
         for name in ("address", "first", "end", "pad"):
-            source = Mux(storing, getattr(store.read, name), getattr(walker.read, name))
+            source = Mux(store.reading, getattr(store.read, name), getattr(walker.read, name))
             m.d.comb += getattr(activations.read, name).eq(source)
 
         on_array, on_depthwise = (self._runs(m, descriptor, each) for each in (Operation.MAC, Operation.DEPTHWISE))

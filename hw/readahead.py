@@ -6,10 +6,8 @@ start --> addresses, as far as the queue has room --> memory --> queue --> buffe
 from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
-
-from .stream_buffer import StreamBuffer
 
 _SLACK = 4  # words that are under way before a full queue is noticed, and before an emptied one is
 
@@ -20,7 +18,8 @@ class ReadAhead(wiring.Component):
     Parameters: `shape` of a word, `address_bits`, `step`, and `latency`, the cycles from `read_address` to `i_data`.
 
     Members: `start` begins with `address` and `count`; it must not come before the last word of the piece before was taken.
-    The first word is on `o` `latency + 3` cycles after `start`, the others follow a word a cycle.
+    The first word is on `o` `latency + 2` cycles after `start`, the others follow a word a cycle. It comes from distributed
+    memory, whose parts lie apart: it is for registers near by.
     """
 
     def __init__(self, shape, *, address_bits: int, count_bits: int, latency: int, step: int = 1):
@@ -64,14 +63,11 @@ class ReadAhead(wiring.Component):
             arrived = Signal(name=f"arriving_{stage}")  # not `delay`: a reset must not leave words under way
             m.d.sync += arrived.eq(arriving)
             arriving = arrived
-        # The queue is distributed memory, whose parts lie apart, and far from who takes the words.
-        m.submodules.buffer = buffer = StreamBuffer(self._shape)
-        connect(m, buffer.o, flipped(self.o))
         m.d.comb += [
             queue.w_en.eq(arriving),
             queue.w_data.eq(self.i_data),
-            queue.r_en.eq(buffer.i.ready),
-            buffer.i.valid.eq(queue.r_rdy),
-            Value.cast(buffer.i.payload).eq(queue.r_data),
+            queue.r_en.eq(self.o.ready),
+            self.o.valid.eq(queue.r_rdy),
+            Value.cast(self.o.payload).eq(queue.r_data),
         ]
         return m

@@ -7,7 +7,7 @@ starts --> fetch --> coming descriptor --> current descriptor --> launch (walker
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 from amaranth.utils import bits_for, ceil_log2
 
 from .config import FabricConfig
@@ -17,6 +17,7 @@ from .loader import ProgramWrite
 from .primitives.bank import Bank
 from .primitives.copies import copies
 from .readahead import ReadAhead
+from .stream_buffer import StreamBuffer
 
 _WORDS_A_COPY = 6  # of a descriptor, that one copy of what memory gives serves
 
@@ -80,14 +81,19 @@ class Sequencer(wiring.Component):
             m.d.sync += self.ended.eq(0)
         with m.Elif(finished):
             m.d.sync += self.ended.eq(self.ended + 1)
-        records, words = self._records(m, platform, resting, finished)
+        ends = Signal()  # the records are read as soon as the header is on its way
+        records, words = self._records(m, platform, resting, finished, ends)
         unsent, sending, last = Signal.like(words), Signal(), Signal()  # words of the records
+        some = delay(m, words != 0, 1, name="some")
         header = Signal(Header)
         m.d.comb += [header.count.eq(words), header.command.eq(Answer.DONE)]
 
-        ends = Signal()  # the records are read as soon as the header is on its way
+        heads, totals = Signal(), Signal()  # what `o` gives besides the records
+        with m.If(heads):
+            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(header)]
+        with m.If(totals):
+            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(until_store)]
         m.d.sync += [self.launch.eq(0), self.launch_store.eq(0), ends.eq(0)]
-        m.d.comb += records.start.eq(ends)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.starts.ready.eq(1), self.idle.eq(~self.starts.valid), resting.eq(1)]
@@ -110,47 +116,47 @@ class Sequencer(wiring.Component):
                         m.d.sync += self.launch.eq(1)
             with m.State("LAUNCH"):
                 m.next = "HEADER"
-                m.d.sync += ends.eq(1)
+                m.d.sync += [ends.eq(1), heads.eq(1)]
                 with m.If(self.launch | self.launch_store):
-                    m.d.sync += ends.eq(0)
+                    m.d.sync += [ends.eq(0), heads.eq(0)]
                     m.next = "RUN"
             with m.State("RUN"), m.If(finished):
                 m.next = "NEXT"
-            with m.State("HEADER"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(header)]
-                with m.If(self.o.ready):
-                    m.next = "TOTAL"
-            with m.State("TOTAL"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(until_store)]
-                with m.If(self.o.ready):
-                    m.d.sync += sending.eq(words != 0)
-                    m.next = "RECORDS"
+            with m.State("HEADER"), m.If(self.o.ready):
+                m.d.sync += [heads.eq(0), totals.eq(1)]
+                m.next = "TOTAL"
+            with m.State("TOTAL"), m.If(self.o.ready):
+                m.d.sync += [totals.eq(0), sending.eq(some)]
+                m.next = "RECORDS"
             with m.State("RECORDS"), m.If(~sending):
                 m.next = "IDLE"
 
         with m.If(sending):
-            m.d.comb += [self.o.valid.eq(records.o.valid), self.o.payload.eq(records.o.payload)]
-            m.d.comb += records.o.ready.eq(self.o.ready)
-            with m.If(records.o.valid & self.o.ready):
+            m.d.comb += [self.o.valid.eq(records.valid), self.o.payload.eq(records.payload)]
+            m.d.comb += records.ready.eq(self.o.ready)
+            with m.If(records.valid & self.o.ready):
                 m.d.sync += [unsent.eq(unsent - 1), last.eq(unsent == 2), sending.eq(~last)]
         with m.Else():
             m.d.sync += [unsent.eq(words), last.eq(0)]
         rested = delay(m, resting, 1, name="rested")
         m.d.sync += total.eq(total + 1)
-        with m.If(self.store_done):
-            m.d.sync += until_store.eq(total + 1)
+        with m.If(delay(m, self.store_done, 1, name="stored")):
+            m.d.sync += until_store.eq(total)
         with m.If(rested):  # this is the cycle behind the start
             m.d.sync += [total.eq(1), until_store.eq(0)]
         return m
 
-    def _records(self, m, platform, begin, finished):
-        """Counts, and writes a layer's counters to memory when it has `finished`. Gives what reads them, and how many words."""
+    def _records(self, m, platform, begin, finished, read):
+        """Counts, and writes a layer's counters to memory when it has `finished`. Gives their words from `read` on, and how
+        many words."""
         config = self._config
         depth = config.record_depth * RECORD_WORDS
         m.submodules.records = memory = Bank(width=32, depth=depth, site="records")
         m.submodules.reader = reader = ReadAhead(
             32, address_bits=ceil_log2(depth), count_bits=bits_for(depth), latency=1 + Bank.LATENCY
         )
+        m.submodules.buffer = buffer = StreamBuffer(32)
+        connect(m, reader.o, buffer.i)
         # All two cycles late, as it comes late in its cycle and from far; and one more, so that what is written needs no sum.
         activity = delay(m, self.activity, 2, name="activity")
         begin = delay(m, begin, 2, name="begin")
@@ -186,8 +192,9 @@ class Sequencer(wiring.Component):
             reader.i_data.eq(memory.o_data),
             reader.address.eq(0),
             reader.count.eq(words),
+            reader.start.eq(read),
         ]
-        return reader, words
+        return buffer.o, words
 
     def _fetch(self, m, platform, ready, take, fetch):
         """Fills the next descriptor word by word, stops behind END, and makes it the current one two cycles after `take`."""

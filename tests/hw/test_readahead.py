@@ -44,7 +44,7 @@ def test_pieces(bench, stalls, latency, step):
 
 @pytest.mark.parametrize("latency", [1, 2, 8])
 def test_a_word_a_cycle(bench, latency):
-    """The first word `latency + 3` cycles after `start`, then one every cycle."""
+    """The first word `latency + 2` cycles after `start`, then one every cycle."""
     rig = Rig(bench, latency)
     taken = []
 
@@ -60,7 +60,7 @@ def test_a_word_a_cycle(bench, latency):
             await ctx.tick()
 
     bench.run(rig.unit, testbench, background=(rig.memory,))
-    assert taken == list(range(latency + 3, latency + 63))
+    assert taken == list(range(latency + 2, latency + 62))
 
 
 def test_reset_in_mid_piece(bench):

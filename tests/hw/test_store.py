@@ -33,6 +33,7 @@ class Rig:
                 self.active.append(self.cycle)
             if ctx.get(store.done):
                 self.done.append(self.cycle)
+            assert ctx.get(store.reading) == (ctx.get(store.active) or ctx.get(store.done))
             if ctx.get(store.o.valid) and ctx.get(store.o.ready):
                 self.taken.append(self.cycle)
             self.cycle += 1
@@ -40,16 +41,18 @@ class Rig:
             address = pipeline.pop(0)
             ctx.set(store.i_data, [self.content[(address + lane) % len(self.content)] for lane in range(rows)])
 
-    async def send(self, ctx, address, length, tag, pauses):
-        """One STORE; gives the packet."""
+    async def start(self, ctx, **descriptor):
         store = self.store
-        descriptor = {"operation": Operation.STORE, "row_address": address, "length": length, "tag": tag}
-        ctx.set(store.descriptor, descriptor)
-        ctx.set(store.start, 1)
+        ctx.set(store.descriptor, {"operation": Operation.STORE, **descriptor})
         self.active, self.done, self.taken = [], [], []
+        ctx.set(store.start, 1)
         await ctx.tick()
         ctx.set(store.start, 0)
-        return await self.bench.receive(ctx, store.o, 2 + length, pauses)
+
+    async def send(self, ctx, address, length, tag, pauses):
+        """One STORE; gives the packet."""
+        await self.start(ctx, row_address=address, length=length, tag=tag)
+        return await self.bench.receive(ctx, self.store.o, 2 + length, pauses)
 
     def packet(self, address, length, tag):
         header = Header.const({"command": Answer.RESULT, "count": length}).as_value().value
@@ -88,11 +91,8 @@ def test_a_word_a_cycle(bench, name):
     rig = Rig(bench, CONFIGS[name])
 
     async def testbench(ctx):
-        ctx.set(rig.store.descriptor, {"row_address": 3, "length": 50})
-        ctx.set(rig.store.start, 1)
         ctx.set(rig.store.o.ready, 1)
-        await ctx.tick()
-        ctx.set(rig.store.start, 0)
+        await rig.start(ctx, row_address=3, length=50)
         await bench.until(ctx, rig.store.done)
 
     rig.run(rig.store, testbench)
@@ -118,10 +118,7 @@ def test_payload_holds_still_until_it_is_taken(bench):
     rig = Rig(bench, CONFIGS["8 rows"])
 
     async def testbench(ctx):
-        ctx.set(rig.store.descriptor, {"row_address": 0, "length": 9})
-        ctx.set(rig.store.start, 1)
-        await ctx.tick()
-        ctx.set(rig.store.start, 0)
+        await rig.start(ctx, row_address=0, length=9)
         for _ in range(11):
             await bench.until(ctx, rig.store.o.valid)
             word = ctx.get(rig.store.o.payload)
@@ -143,10 +140,7 @@ def test_reset_in_mid_stream(bench, stalls):
 
     async def testbench(ctx):
         for taken in (0, 1, 2, 3, 20):
-            ctx.set(rig.store.descriptor, {"row_address": 5, "length": 40})
-            ctx.set(rig.store.start, 1)
-            await ctx.tick()
-            ctx.set(rig.store.start, 0)
+            await rig.start(ctx, row_address=5, length=40)
             await bench.receive(ctx, rig.store.o, taken, bench.pauses(stalls))
             ctx.set(reset, 1)
             await ctx.tick()
