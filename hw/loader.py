@@ -61,7 +61,9 @@ class Loader(wiring.Component):
 
         payload = self.i.payload
         command = Signal(Command)
-        left = Signal(24)
+        left = Signal(24)  # words of the payload
+        some, last = Signal(), Signal()  # there are some, and one is left: of a payload that begins, and while it comes
+        holds = Signal()  # nothing is taken behind the address
         address = Signal(32)
         incoming = Header(payload)
         m.d.comb += [
@@ -89,7 +91,8 @@ class Loader(wiring.Component):
             "load_channels": [Command.LOAD_CHANNELS],
             "load_depthwise": [Command.LOAD_DEPTHWISE],
         }
-        expects = {name: Signal(name=f"expects_{name}") for name in begins}
+        expects = {name: Signal(name=f"expects_{name}") for name in begins}  # while the address comes
+        m.d.comb += [getattr(self, name).eq(expected & self.i.valid) for name, expected in expects.items()]
         # Registers decide which receiver a word waits for: ready has many readers, and the receivers are far away.
         takes = Signal(init=1)
         looks = Signal(self.LOOK_CYCLES)  # a one walks through it
@@ -113,16 +116,17 @@ class Loader(wiring.Component):
         with m.FSM() as fsm:
             with m.State("HEADER"), m.If(self.i.valid):
                 m.d.sync += [command.eq(incoming.command), left.eq(incoming.count)]
+                m.d.sync += [some.eq(incoming.count != 0), last.eq(incoming.count == 1)]
+                m.d.sync += holds.eq(among(incoming.command, [Command.START, Command.WAIT]))
                 m.d.sync += [self.ring.eq(among(incoming.command, streams)), self.whole.eq(among(incoming.command, whole))]
                 m.d.sync += [expects[name].eq(among(incoming.command, begun_by)) for name, begun_by in begins.items()]
                 m.next = "ADDRESS"
             with m.State("ADDRESS"), m.If(self.i.valid):
-                m.d.sync += address.eq(payload)
-                m.d.comb += [getattr(self, name).eq(expected) for name, expected in expects.items()]
-                with m.If((command == Command.START) | (command == Command.WAIT)):
+                m.d.sync += [address.eq(payload), *(expected.eq(0) for expected in expects.values())]
+                with m.If(holds):
                     m.d.sync += [takes.eq(0), looks.eq(0)]
                     m.next = "HOLD"
-                with m.Elif(left != 0):
+                with m.Elif(some):
                     for name, (_, commands) in receivers.items():
                         m.d.sync += waits_for[name].eq(among(command, commands))
                     m.next = "PAYLOAD"
@@ -134,14 +138,14 @@ class Loader(wiring.Component):
                 with m.If(Mux(command == Command.START, self.starts.ready, looks[-1] & self.waited)):
                     m.d.sync += takes.eq(1)
                     m.next = "HEADER"
-                    with m.If(left != 0):
+                    with m.If(some):
                         m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
                 m.d.comb += self.program.enable.eq(self.i.valid & (command == Command.LOAD_PROGRAM))
                 with m.If(taken):
                     unit = Mux(waits_for["activations"], STREAM_BYTES, 1)
-                    m.d.sync += [address.eq(address + unit), left.eq(left - 1)]
-                    with m.If(left == 1):
+                    m.d.sync += [address.eq(address + unit), left.eq(left - 1), last.eq(left == 2)]
+                    with m.If(last):
                         m.d.sync += [signal.eq(0) for signal in waits_for.values()]
                         m.next = "HEADER"
         if platform is None:
