@@ -41,7 +41,7 @@ class Endpoint(wiring.Component):
     was checked; `i_words` is taken as long as the host keeps up. `reset` goes up when a session begins, for as long as a frame
     takes on the wire, and then both streams are dead.
 
-    Rate: one word in and one out while 4 x (`Crc32.CYCLES` + 2) cycles pass.
+    Rate: one word in while 4 x `FrameReceiver.CYCLES` cycles pass, one out in 4 x `FrameSender.CYCLES`.
     """
 
     def __init__(self, config: FabricConfig):

@@ -1,6 +1,6 @@
 """Finds frames in a stream of bytes."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,7 @@ class FrameReceiver(wiring.Component):
     sound header: `good` then says that its CRC is right, `kind` and `has_payload` what it was.
     """
 
-    CYCLES = Crc32.CYCLES + 4
+    CYCLES = Crc32.CYCLES + 5
 
     def __init__(self):
         super().__init__(
@@ -51,24 +51,26 @@ class FrameReceiver(wiring.Component):
         fresh, ripe = Signal(), Signal()  # it came, it was compared
         is_marker, matches = Signal(), Signal()
         due = Signal(8)  # what it must be where the CRC comes
-        fed = Signal()  # it counts for the CRC
+        fed, begins = Signal(), Signal()  # it counts for the CRC, and begins it
         held = Signal(32)  # the last four bytes
         at = Signal(range(HEADER_BYTES))  # number of the byte in the header, in a word, in the CRC
         # Which one it is, for the byte that comes some cycles after it is counted.
-        numbers = (_KIND, _SESSION, _POSITION, _EXPECTED, _LENGTH, HEADER_BYTES - 1)
-        at_kind, at_session, at_position, at_expected, at_length, at_header_end = (
+        numbers = (_KIND, _SESSION, _POSITION, _EXPECTED, _LENGTH)
+        at_kind, at_session, at_position, at_expected, at_length = (
             delay(m, at == number, 1, name=f"at_{number}") for number in numbers
         )
-        at_word_end = delay(m, at[:2] == 3, 1, name="at_word_end")  # of the CRC too
+        ends = Signal()  # it is the last one of the header, of the first two of its check, of a word or of the CRC
         left = Signal(8)  # words
+        last_word = Signal()
         m.d.comb += [
             crc.byte.eq(byte),
-            crc.strobe.eq(ripe & fed),
             self.half.eq(held[16:]),
             self.word.eq(held),
         ]
         m.d.sync += [
-            self.i.ready.eq(crc.idle & ~fresh & ~ripe & ~(self.i.valid & self.i.ready)),
+            crc.strobe.eq(ripe & fed),
+            crc.first.eq(begins),
+            self.i.ready.eq(crc.idle & ~fresh & ~ripe & ~crc.strobe & ~(self.i.valid & self.i.ready)),
             fresh.eq(self.i.valid & self.i.ready),
             ripe.eq(fresh),
             is_marker.eq(byte == MARKER),
@@ -79,20 +81,23 @@ class FrameReceiver(wiring.Component):
             self.expected.eq(0),
             self.word_valid.eq(0),
             self.done.eq(0),
+            last_word.eq(left == 1),
         ]
         with m.If(self.i.ready):
             m.d.sync += byte.eq(self.i.payload)
         with m.If(ripe):
-            m.d.sync += [held.eq(Cat(held[8:], byte)), at.eq(at + 1)]
+            m.d.sync += [held.eq(Cat(held[8:], byte)), at.eq(Mux(ends, 0, at + 1))]
         with m.FSM():
             with m.State("HUNT"):
-                m.d.comb += [crc.first.eq(1), fed.eq(1)]
+                m.d.comb += [begins.eq(1), fed.eq(1)]
+                m.d.sync += ends.eq(0)
                 with m.If(ripe):
                     m.d.sync += at.eq(1)
                     with m.If(is_marker):
                         m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += fed.eq(1)
+                m.d.sync += ends.eq(at == HEADER_BYTES - 1)
                 with m.If(ripe):
                     m.d.sync += [
                         self.session.eq(at_session),
@@ -103,28 +108,29 @@ class FrameReceiver(wiring.Component):
                         m.d.sync += self.kind.eq(byte)
                     with m.If(at_length):
                         m.d.sync += left.eq(byte)
-                    with m.If(at_header_end):
-                        m.d.sync += at.eq(0)
+                    with m.If(ends):
                         m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.sync += [self.good.eq(1), self.has_payload.eq(left != 0)]
+                m.d.sync += [ends.eq(at[0]), self.good.eq(1), self.has_payload.eq(left != 0)]
                 with m.If(ripe):
                     with m.If(~matches):
                         m.next = "HUNT"
-                    with m.Elif(at[0]):
-                        m.d.sync += at.eq(0)
+                    with m.Elif(ends):
                         m.next = "TRAIL"
                         with m.If(self.has_payload):
                             m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
                 m.d.comb += fed.eq(1)
-                with m.If(ripe & at_word_end):
-                    m.d.sync += [left.eq(left - 1), self.word_valid.eq(1), at.eq(0)]
-                    with m.If(left == 1):
+                m.d.sync += ends.eq(at[:2] == 3)
+                with m.If(ripe & ends):
+                    m.d.sync += [left.eq(left - 1), self.word_valid.eq(1)]
+                    with m.If(last_word):
                         m.next = "TRAIL"
-            with m.State("TRAIL"), m.If(ripe):
-                m.d.sync += self.good.eq(self.good & matches)
-                with m.If(at_word_end):
-                    m.d.sync += self.done.eq(1)
-                    m.next = "HUNT"
+            with m.State("TRAIL"):
+                m.d.sync += ends.eq(at[:2] == 3)
+                with m.If(ripe):
+                    m.d.sync += self.good.eq(self.good & matches)
+                    with m.If(ends):
+                        m.d.sync += self.done.eq(1)
+                        m.next = "HUNT"
         return m

@@ -52,7 +52,9 @@ class FrameSender(wiring.Component):
         fed, first = Signal(), Signal()  # it counts for the CRC, and begins it
         source = Signal(4)
         words_left = Signal(8)
-        last_word = Signal()
+        last_word, some_words, header_ends, takes_sample = (
+            Signal(name=name) for name in ("last_word", "some_words", "header_ends", "takes_sample")
+        )
         trail = Signal()  # the CRC that comes is the one at the end
         hello = self.header.kind.hello
         sent = Signal()
@@ -85,10 +87,14 @@ class FrameSender(wiring.Component):
         m.d.comb += [
             self.o.payload.eq(pair[:8]),
             sent.eq(self.o.valid & self.o.ready),
-            self.samples_taken.eq(settled & ~ready & (source == field_bytes("taken")[0] // 2)),
+            self.samples_taken.eq(settled & ~ready & takes_sample),
         ]
         m.d.sync += [
+            # These hold still as long as `source` does.
             last_word.eq(words_left == 1),
+            some_words.eq(words_left != 0),
+            header_ends.eq(source == _LAST_OF_HEADER),
+            takes_sample.eq(source == field_bytes("taken")[0] // 2),
             crc.byte.eq(pair[:8]),
             crc.first.eq(first),
             crc.strobe.eq(sent & fed),
@@ -106,7 +112,7 @@ class FrameSender(wiring.Component):
                     m.next = "HEADER"
             with m.State("HEADER"), m.If(load):
                 m.d.sync += source.eq(source + 1)
-                with m.If(source == _LAST_OF_HEADER):
+                with m.If(header_ends):
                     m.d.sync += source.eq(_CRC)
                     m.next = "CRC"
             with m.State("CRC"), m.If(load):
@@ -115,7 +121,7 @@ class FrameSender(wiring.Component):
                     m.next = "IDLE"
                 with m.Elif(trail):
                     m.d.sync += source.eq(_UPPER_CRC)
-                with m.Elif(words_left != 0):
+                with m.Elif(some_words):
                     m.d.sync += source.eq(Mux(hello, _IDENTITY, _WORD))
                     m.next = "PAYLOAD"
             with m.State("PAYLOAD"), m.If(load):
