@@ -103,9 +103,10 @@ class DepthwiseUnit(wiring.Component):
         now, start, *starts = copies(m, platform, starting, 2 + _SIDES, name="started")
         step = self._steps(m, platform, self.start | starting | now)
         step, *steps = copies(m, platform, step, 1 + _SIDES, name="step")
-        m.d.comb += control.shift.eq(delay(m, step, 1, name="shift"))
+        step = delay(m, step, 1, name="shift")
+        m.d.comb += control.shift.eq(step)
         self._feed(m, platform, starts, steps, lanes)
-        centre, advances = self._centre(m, platform, start, delay(m, step, 2, name="stepped"), control)
+        centre, advances = self._centre(m, platform, start, step, control)
         self._weights(m, starts, advances, control, lanes)
         late = delay(m, centre, DepthwiseLane.SUM_LATENCY, name="centre")
         m.d.comb += [self.o.valid.eq(late.valid), self.o.marks.eq(late.marks)]
@@ -169,7 +170,8 @@ class DepthwiseUnit(wiring.Component):
                 m.d.comb += [lane.i_column[row].eq(word.word_select(channel, 8)) for row, word in enumerate(rows)]
 
     def _centre(self, m, platform, start, step, control):
-        """Tells the lanes which taps lie on the map; gives, a cycle later, the centre's `_Centre`, and its `map_end` a side.
+        """Tells the lanes, a cycle after `step`, which taps lie on the map; gives, a cycle later, the centre's `_Centre`, and
+        its `map_end` a side.
 
         Counters stand below what they count, so that their sign says that it is reached.
         """
@@ -183,18 +185,18 @@ class DepthwiseUnit(wiring.Component):
 
         behind = Signal(signed(17))  # steps until the first centre, less one
         now = Signal()
-        m.d.comb += now.eq(step & (behind < 0))
+        m.d.sync += now.eq(step & (behind < 0))
         column = _Axis(m, "column", less(descriptor.output_columns, 2, "columns"), self._results(m, less, "column"))
         row = _Axis(m, "row", less(descriptor.output_rows, 2, "rows"), self._results(m, less, "row"))
         tiles, tiles_left = less(descriptor.tiles, 2, "tiles"), Signal(signed(17))
         row_end = column.last
         map_end = row_end & row.last
+        with m.If(step & (behind >= 0)):
+            m.d.sync += behind.eq(behind - 1)
         with m.If(start):
             m.d.sync += [behind.eq(descriptor.output_columns), tiles_left.eq(tiles)]
             column.begin(m)
             row.begin(m)
-        with m.Elif(step & (behind >= 0)):
-            m.d.sync += behind.eq(behind - 1)
         with m.Elif(now):
             column.advance(m)
             with m.If(row_end):
