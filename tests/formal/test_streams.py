@@ -125,6 +125,7 @@ def store(hw):
     p = Proof()
     p.m.submodules.dut = dut = hw("store").Store(hw.config(activation_bytes=64))
     _store(p, hw, dut, 5, done_latency=dut.DONE_LATENCY)
+    p.check(dut.reading == (dut.active | dut.done))
     p.m.d.comb += dut.i_data.eq(p.free(32, "data"))
     return p
 
@@ -277,8 +278,8 @@ CASES = {
         faults=(
             Fault(
                 file="stream_buffer.py",
-                old="self.i.ready.eq(~held)",
-                new="self.i.ready.eq(~held | self.o.ready)",
+                old="self.i.ready.eq(free)",
+                new="self.i.ready.eq(free | self.o.ready)",
                 what="ready although the spare register is taken",
             ),
             Fault(
@@ -296,8 +297,8 @@ CASES = {
         faults=(
             Fault(
                 file="in_turn.py",
-                old="(turn & there) | (~turn & ~here & self.second.valid)",
-                new="(turn & there) | (~turn & ~self.first.valid & self.second.valid)",
+                old="(turn & there) | (first_turn & ~here & self.second.valid)",
+                new="(turn & there) | (first_turn & ~self.first.valid & self.second.valid)",
                 what="the second's turn comes while a word of the first's waits",
             ),
             Fault(
@@ -338,8 +339,8 @@ CASES = {
         faults=(
             Fault(
                 file="store.py",
-                old="with m.If(self.o.valid & self.o.ready):\n                    m.d.sync += [word.eq(word + 1)",
-                new="with m.If(self.o.valid):\n                    m.d.sync += [word.eq(word + 1)",
+                old="room, taken = ~self.o.valid | self.o.ready,",
+                new="room, taken = ~self.o.valid | 1,",
                 what="a word that nobody took is gone",
             ),
             Fault(file="store.py", old="last.eq(unsent == 2)", new="last.eq(unsent == 3)", what="a word short"),
@@ -367,8 +368,8 @@ CASES = {
         faults=(
             Fault(
                 file="sequencer.py",
-                old="self.o.payload.eq(header)]\n                with m.If(self.o.ready):",
-                new="self.o.payload.eq(header)]\n                with m.If(1):",
+                old='m.State("HEADER"), m.If(self.o.ready):',
+                new='m.State("HEADER"), m.If(1):',
                 what="the header is gone before it is taken",
             ),
         ),
