@@ -67,8 +67,10 @@ def place_and_route(*arguments: str, outputs: Mapping[str, Callable[[bytes], boo
     fabric of 256 MAC a cycle that was placed for 99 MHz gets 84 or 99 by chance. With it the router goes on until all are fast
     enough, and the same placement gives 108.
 
-    Where all cannot be fast enough it would go on for ever. The placement does not depend on the clock that is asked for, so
-    somewhat less is asked for then, and at last whatever comes. The report has the clock as it was.
+    Where all cannot be fast enough it would go on for ever. Somewhat less is asked for then, and at last whatever comes. The
+    report has the clock as it was. The placement does not depend on the clock that is asked for, and is made anew all the same:
+    a netlist that was written where it is placed, and read again, has lost what ties the free ports of multipliers and block
+    RAMs (`CIB.JCE0MUX 1` and the like), and nextpnr makes another bitstream of it without a word.
     """
     common = (
         *("--json", f"{NAME}.json", "--lpf", _ASKED_LPF, "--report", _REPORT, *arguments, *_PLACE_AND_ROUTE),
